@@ -1,0 +1,34 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Declaration } from "../haproxy/declaration";
+import { renderHaproxyConfig } from "../haproxy/render";
+
+export interface HaproxyConfigArgs {
+  /** Id of the running balancer. */
+  container: pulumi.Input<string>;
+  /** Template, settings and nodes; plain, so that a preview can render them. */
+  declaration: Declaration;
+  /** Longest wait until every node serves, s. */
+  readyTimeout: number;
+}
+
+/**
+ * haproxy.cfg in the balancer, made by providers/lab. Its diff is the diff of the file. A change is
+ * an update in place; it ends when HAProxy has passed a health check of every declared node.
+ */
+export class HaproxyConfig extends pulumi.CustomResource {
+  /** The rendered file. */
+  declare readonly text: pulumi.Output<string>;
+
+  constructor(name: string, args: HaproxyConfigArgs, opts?: pulumi.CustomResourceOptions) {
+    const { container, declaration, readyTimeout } = args;
+    const { template, settings, nodes } = declaration;
+    const text = renderHaproxyConfig(template, settings, nodes);
+    const timeout = `${readyTimeout}s`;
+    super(
+      "lab:index:HaproxyConfig",
+      name,
+      { container, text, __declaration: declaration },
+      { customTimeouts: { create: timeout, update: timeout }, ...opts },
+    );
+  }
+}

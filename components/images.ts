@@ -1,0 +1,49 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import { bundlePrograms } from "../images/bundle";
+
+/** What the three images are called and marked with. */
+export interface LabImagesArgs {
+  /** Name with tag of each image. */
+  names: { base: string; ha: string; webapp: string };
+  /** Value of the images' stack label. */
+  stack: string;
+}
+
+/** The shared base image, and the balancer's and the web nodes' image on it. */
+export class LabImages extends pulumi.ComponentResource {
+  /** Id of the balancer's image. */
+  readonly ha: pulumi.Output<string>;
+  /** Id of the web nodes' image. */
+  readonly webapp: pulumi.Output<string>;
+
+  constructor(name: string, args: LabImagesArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("lab:index:LabImages", name, {}, opts);
+    bundlePrograms();
+
+    const build = (image: "base" | "ha" | "webapp", buildArgs: pulumi.Input<BuildArgs>) =>
+      new docker.Image(
+        image,
+        {
+          imageName: args.names[image],
+          skipPush: true,
+          build: {
+            context: `images/${image}`,
+            dockerfile: `images/${image}/Dockerfile`,
+            args: buildArgs,
+          },
+        },
+        { parent: this },
+      );
+
+    const base = build("base", { STACK: args.stack });
+    // BuildKit can't build FROM an id, and a tag says nothing of its content: hence both.
+    const onBase = { BASE: base.imageName, BASE_ID: base.repoDigest };
+    // With skipPush the digest is the local image's id: unlike the name it changes with the content.
+    this.ha = build("ha", onBase).repoDigest;
+    this.webapp = build("webapp", onBase).repoDigest;
+    this.registerOutputs({ ha: this.ha, webapp: this.webapp });
+  }
+}
+
+type BuildArgs = Record<string, pulumi.Input<string>>;

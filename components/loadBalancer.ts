@@ -1,0 +1,44 @@
+import { readFileSync } from "node:fs";
+import type * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import type { ProxyNode, ProxySettings } from "../haproxy/render";
+import { createMemberContainer } from "./container";
+import { HaproxyConfig } from "./haproxyConfig";
+import type { Member, Topology } from "./topology";
+
+const TEMPLATE = "haproxy/haproxy.cfg.hbs";
+
+export interface LoadBalancerArgs {
+  member: Member;
+  /** Id of the balancer's image. */
+  image: pulumi.Input<string>;
+  /** Name of the lab's network. */
+  network: pulumi.Input<string>;
+  label: Topology["label"];
+  settings: ProxySettings;
+  /** The servers to balance over. */
+  servers: ProxyNode[];
+  /** The servers' containers: the config is pushed, and waited for, when they run. */
+  backends: docker.Container[];
+  /** Longest wait until every server passes its health check, s. */
+  readyTimeout: number;
+}
+
+/** HAProxy's container and the configuration it runs on. */
+export class LoadBalancer extends pulumi.ComponentResource {
+  constructor(name: string, args: LoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("lab:index:LoadBalancer", name, {}, opts);
+    const { settings, servers, backends, readyTimeout, ...container } = args;
+    const balancer = createMemberContainer(container, { parent: this });
+    new HaproxyConfig(
+      "haproxy.cfg",
+      {
+        container: balancer.id,
+        declaration: { template: readFileSync(TEMPLATE, "utf8"), settings, nodes: servers },
+        readyTimeout,
+      },
+      { parent: this, dependsOn: backends },
+    );
+    this.registerOutputs({});
+  }
+}

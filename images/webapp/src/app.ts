@@ -1,0 +1,120 @@
+import { randomBytes } from "node:crypto";
+import { networkInterfaces } from "node:os";
+import cookie from "@fastify/cookie";
+import session, { type SessionStore } from "@fastify/session";
+import Fastify, { type FastifyInstance } from "fastify";
+import { LRUCache } from "lru-cache";
+
+declare module "fastify" {
+  interface Session {
+    views?: number;
+  }
+}
+
+/** What a node says of itself; see the contract in docs/lab.md. */
+export interface Identity {
+  /** Host name of the container. */
+  host: string;
+  /** The node's tag, from the environment variable TAG. */
+  tag: string;
+  /** The node's own IPv4 address. */
+  ip: string;
+}
+
+/** Longest delay that POST /delay takes, ms. */
+export const MAX_DELAY_MS = 60_000;
+const SESSION_LIFETIME_MS = 30 * 60_000;
+const MAX_SESSIONS = 10_000;
+
+/** The first IPv4 address that is not the loopback's, else 127.0.0.1. */
+export function findOwnAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
+  return addresses.find((a) => a.family === "IPv4" && !a.internal)?.address ?? "127.0.0.1";
+}
+
+/** Sessions in memory, bounded in number and age: a load test must not eat the node. */
+function createSessionStore(): SessionStore {
+  const sessions = new LRUCache<string, Parameters<SessionStore["set"]>[1]>({
+    max: MAX_SESSIONS,
+    ttl: SESSION_LIFETIME_MS,
+  });
+  return {
+    set: (id, value, done) => {
+      sessions.set(id, value);
+      done();
+    },
+    get: (id, done) => done(null, sessions.get(id) ?? null),
+    destroy: (id, done) => {
+      sessions.delete(id);
+      done();
+    },
+  };
+}
+
+/** The lab's web application, not yet listening. */
+export function createApp(identity: Identity): FastifyInstance {
+  let delayMs = 0;
+  const app = Fastify({
+    exposeHeadRoutes: false,
+    forceCloseConnections: "idle",
+    // A bad body is refused as it stands, not bent until it fits.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+  });
+
+  app.addHook("onSend", async (_request, reply) => {
+    reply.header("x-backend-ip", identity.ip);
+  });
+
+  // HAProxy's check. It says whether the process serves, so a slow node (/delay) stays in rotation.
+  app.get("/health", () => ({ status: "ok" }));
+
+  app.post<{ Body: { delay: number } }>(
+    "/delay",
+    {
+      schema: {
+        body: {
+          type: "object",
+          required: ["delay"],
+          additionalProperties: false,
+          properties: { delay: { type: "integer", minimum: 0, maximum: MAX_DELAY_MS } },
+        },
+      },
+    },
+    (request) => {
+      delayMs = request.body.delay;
+      return { delay: delayMs };
+    },
+  );
+
+  const answerLate = async () => {
+    if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+  };
+
+  // A HEAD is a probe, not a visit: it is answered outside the part that knows sessions.
+  app.head("/", { onRequest: answerLate }, (_request, reply) => reply.send());
+
+  app.register(async (visits) => {
+    await visits.register(cookie);
+    await visits.register(session, {
+      // Sessions live in this process alone, and so does the key that signs their cookies.
+      secret: randomBytes(32).toString("base64"),
+      cookieName: "NODESESSID",
+      cookie: { secure: false, httpOnly: true, sameSite: "lax", maxAge: SESSION_LIFETIME_MS },
+      saveUninitialized: false,
+      store: createSessionStore(),
+    });
+    visits.get("/", { onRequest: answerLate }, (request) => {
+      request.session.views = (request.session.views ?? 0) + 1;
+      return {
+        hello: "world",
+        ip: identity.ip,
+        host: identity.host,
+        tag: identity.tag,
+        sessionViews: request.session.views,
+        id: request.session.sessionId,
+      };
+    });
+  });
+
+  return app;
+}

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { ConfigStatus, ControlReply, ControlRequest } from "../../haproxy/control";
+import { revisionOf, type Declaration } from "../../haproxy/declaration";
+import { connectEngine, isNotFound, runInContainer } from "../engine";
+import { isUnknown, type Context, type DiffKind, type ResourceType } from "../server";
+
+const COMMAND = ["configurator", "call"];
+const USER = "haproxy";
+const DEFAULT_TIMEOUT_SECONDS = 60;
+const RETRY_MS = 100;
+
+/** Inputs and state alike: what was declared, and to which container. */
+export interface HaproxyConfigProperties {
+  /** Id of the balancer's container. A new container is an update: it gets its files again. */
+  container: string;
+  /** The rendered haproxy.cfg of the declared nodes: the thing to read in a diff. */
+  text: string;
+  /**
+   * What the configurator is told. All that shows of it is in `text`; the two underscores are
+   * Pulumi's mark for a property that is kept but not displayed, so a diff says it once.
+   */
+  __declaration: Declaration;
+}
+
+const engine = connectEngine();
+
+/** haproxy.cfg in the running balancer, pushed by `docker exec` into its configurator. */
+export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigProperties> = {
+  async check(news) {
+    return { inputs: news, failures: [] };
+  },
+
+  async diff(_id, state, _olds, news) {
+    const detailed: Record<string, DiffKind> = {};
+    if (news.container !== state.container) detailed.container = "update";
+    if (news.text !== state.text) detailed.text = "update";
+    const told = revisionOf(news.__declaration) !== revisionOf(state.__declaration);
+    return { changes: told || Object.keys(detailed).length > 0, detailed };
+  },
+
+  async create(inputs, context) {
+    if (!context.preview) await push(inputs, context);
+    return { id: context.name, state: inputs };
+  },
+
+  async update(_id, _state, _olds, news, context) {
+    if (!context.preview) await push(news, context);
+    return news;
+  },
+
+  /**
+   * Gives the declared text while the live file is what the configurator makes of its nodes, and
+   * the live text otherwise: an edit by hand is drift.
+   */
+  async read(id, state, _inputs, context) {
+    if (state === undefined) throw new Error("a haproxy.cfg cannot be imported: declare it");
+    const status = await readStatus(state.container, context);
+    if (status === "gone") return undefined;
+    if (status === "stopped") return { id, inputs: state, state };
+    const asDeclared = status.declared === state.text && status.live === status.expected;
+    const now = asDeclared ? state : { ...state, text: status.live ?? "" };
+    return { id, inputs: now, state: now };
+  },
+
+  /** The file goes with its container. */
+  async delete() {},
+};
+
+/**
+ * Pushes the declaration and waits until every declared node serves. A balancer that is starting,
+ * or restarts in the middle, is waited for and told again.
+ *
+ * @throws Error when the balancer refuses the declaration, is gone, or the deadline passes
+ */
+async function push(inputs: HaproxyConfigProperties, context: Context): Promise<void> {
+  const seconds = context.timeoutSeconds || DEFAULT_TIMEOUT_SECONDS;
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    const deadlineMs = deadline - Date.now();
+    const request = { do: "push", declaration: inputs.__declaration, deadlineMs } as const;
+    const outcome = await call(inputs.container, request, context);
+    if ("done" in outcome) return;
+    if ("refused" in outcome) throw new Error(outcome.refused);
+    if (Date.now() > deadline) {
+      throw new Error(`no answer from the balancer in ${seconds} s: ${outcome.unavailable}`);
+    }
+    await delay(RETRY_MS, undefined, { signal: context.signal });
+  }
+}
+
+async function readStatus(
+  container: string,
+  context: Context,
+): Promise<ConfigStatus | "gone" | "stopped"> {
+  if (isUnknown(container)) return "gone";
+  try {
+    const outcome = await call(container, { do: "status" }, context);
+    if ("refused" in outcome) throw new Error(outcome.refused);
+    return "done" in outcome && outcome.status ? outcome.status : "stopped";
+  } catch (error) {
+    if (isNotFound(error)) return "gone";
+    throw error;
+  }
+}
+
+type Outcome =
+  | { done: true; status?: ConfigStatus }
+  /** The configurator's own no. */
+  | { refused: string }
+  /** No answer: the container or the configurator is down, or went down on the way. */
+  | { unavailable: string };
+
+/** @throws Error when there is no such container or no engine */
+async function call(id: string, request: ControlRequest, context: Context): Promise<Outcome> {
+  const container = engine.getContainer(id);
+  let outcome: Outcome | undefined;
+  const onLine = (line: string) => {
+    const reply = JSON.parse(line) as ControlReply;
+    if ("progress" in reply) context.log("info", reply.progress, true);
+    else outcome = "error" in reply ? { refused: reply.error } : reply;
+  };
+  try {
+    const { stderr } = await runInContainer(container, COMMAND, {
+      user: USER,
+      stdin: JSON.stringify(request),
+      onLine,
+      signal: context.signal,
+    });
+    return outcome ?? { unavailable: stderr.trim() || "the configurator went away" };
+  } catch (error) {
+    const { State } = await container.inspect();
+    if (State.Running && !State.Restarting) throw error;
+    return { unavailable: `the container is ${State.Status}` };
+  }
+}
