@@ -2,7 +2,7 @@ import * as docker from "@pulumi/docker";
 import { readConfig } from "./components/config";
 import { LabImages } from "./components/images";
 import { LoadBalancer } from "./components/loadBalancer";
-import { planTopology } from "./components/topology";
+import { planTopology, type PublishedPort } from "./components/topology";
 import { WebApp } from "./components/webapp";
 
 const config = readConfig();
@@ -40,18 +40,15 @@ new LoadBalancer("balancer", {
   readyTimeout: config.readyTimeout,
 });
 
-/** Where a browser on this machine finds the lab: 0.0.0.0 is every address, the loopback's too. */
-const at = (address: string, port: number) =>
-  `${address === "0.0.0.0" ? "127.0.0.1" : address}:${port}`;
+/** Where this machine finds it: 0.0.0.0 is every address, the loopback's too. */
+const at = ({ ip, external }: PublishedPort) =>
+  `${ip === "0.0.0.0" ? "127.0.0.1" : ip}:${external}`;
+const [http, stats, admin] = balancer.ports;
 
-export const url = `http://${at(config.publishAddress, config.httpPort)}`;
-export const statsUrl = `http://${at(config.adminAddress, config.statsPort)}`;
-export const adminAddress = at(config.adminAddress, config.adminPort);
+export const url = `http://${at(http)}`;
+export const statsUrl = `http://${at(stats)}`;
+export const adminAddress = at(admin);
 export const balancerAddress = balancer.address;
 export const nodeNames = nodes.map((node) => node.name);
 export const nodeAddresses = Object.fromEntries(nodes.map((node) => [node.name, node.address]));
-export const nodeUrls = Object.fromEntries(
-  nodes.flatMap(({ name, ports }) =>
-    ports.map(({ ip, external }) => [name, `http://${at(ip, external)}`]),
-  ),
-);
+export const nodeUrls = nodes.flatMap((node) => node.ports).map((port) => `http://${at(port)}`);

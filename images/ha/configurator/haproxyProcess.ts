@@ -5,6 +5,9 @@ import { paths } from "./paths";
 
 const CLI_TIMEOUT_MS = 20_000;
 
+/** The CLI ends each answer with an empty line; management.txt, 9.3. */
+const END_OF_ANSWER = "\n\n";
+
 /** The proxy whose servers are the nodes. */
 export const BACKEND = "nodes";
 
@@ -40,9 +43,12 @@ export function askMaster(command: string): Promise<string> {
     socket.setEncoding("utf8").setTimeout(CLI_TIMEOUT_MS, () => {
       socket.destroy(new Error(`haproxy did not answer "${command}" in ${CLI_TIMEOUT_MS} ms`));
     });
-    // The master keeps the connection open for the next command until our side has ended.
-    socket.on("connect", () => socket.end(`${command}\n`));
-    socket.on("data", (chunk: string) => (answer += chunk));
+    // Not ended after the command: the master cuts a long answer short when our side has closed.
+    socket.on("connect", () => socket.write(`${command}\n`));
+    socket.on("data", (chunk: string) => {
+      answer += chunk;
+      if (answer.endsWith(END_OF_ANSWER)) socket.end();
+    });
     socket.on("error", reject);
     socket.on("close", () => resolve(answer));
   });

@@ -1,7 +1,7 @@
 const transform = { "^.+\\.ts$": ["@swc/jest", { jsc: { target: "es2022" } }] };
 
 /** Two speeds: `unit` needs no engine and takes seconds, `e2e` uses the real engine and CLI. */
-module.exports = {
+export default {
   projects: [
     { displayName: "unit", testMatch: ["<rootDir>/test/unit/**/*.test.ts"], transform },
     { displayName: "e2e", testMatch: ["<rootDir>/test/e2e/**/*.test.ts"], transform },

@@ -1,0 +1,306 @@
+import { readFileSync } from "node:fs";
+import { Interface, createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import Docker from "dockerode";
+import { pack } from "tar-stream";
+import { isNotFound } from "../engine";
+import { CheckFailure, Context, PartialFailure, ResourceType } from "../server";
+import {
+  COMPUTED_OUTPUTS,
+  CONTAINER,
+  ContainerInputs,
+  Upload,
+  parseDuration,
+  toContainerState,
+  toCreateOptions,
+  toEndpoint,
+  toUpdateOptions,
+  toUploadedFile,
+} from "./containerOptions";
+import {
+  Values,
+  checkInputs,
+  diffProperties,
+  planState,
+  readInputs,
+  withoutNotes,
+} from "./properties";
+
+/** A container that ends this soon after its start is taken as one that can't start. */
+const START_GRACE_MS = 100;
+
+/** In the state of a container that was not healthy in time: the next update waits again. */
+const STILL_TO_WAIT_FOR = { wait: false };
+
+/** Containers; their limits and restart policy change in place, everything else replaces. */
+export function container(docker: Docker): ResourceType<ContainerInputs, Values> {
+  const readState = async (id: string, inputs: Values) =>
+    toContainerState(await docker.getContainer(id).inspect(), inputs);
+
+  return {
+    check(news) {
+      return checkContainer(news);
+    },
+
+    diff(_id, state, _olds, news) {
+      // Names, addresses and ports are fixed, so that the old one has to go first.
+      return { ...diffProperties(CONTAINER, state, news), deleteBeforeReplace: true };
+    },
+
+    async create(inputs, context) {
+      if (context.preview) return { id: "", state: planState(inputs, COMPUTED_OUTPUTS) };
+      const created = await docker
+        .createContainer(toCreateOptions(inputs))
+        .catch((error: Error) => {
+          throw new Error(`Unable to create container: ${error.message}`);
+        });
+      try {
+        await connectNetworks(docker, created, inputs);
+        await upload(created, inputs.uploads ?? []);
+        if (inputs.start) await start(docker, created, inputs, context);
+        return { id: created.id, state: await readState(created.id, inputs) };
+      } catch (error) {
+        if (error instanceof NotHealthy) {
+          throw new PartialFailure(error.message, created.id, {
+            ...(await readState(created.id, inputs)),
+            ...STILL_TO_WAIT_FOR,
+          });
+        }
+        // Left behind it would hold its name, and no later run would know of it.
+        await created.remove({ force: true, v: true });
+        throw error;
+      }
+    },
+
+    async read(id, state, inputs) {
+      try {
+        const found = await readState(id, inputs ?? state ?? {});
+        return {
+          id,
+          inputs: readInputs(CONTAINER, inputs, found) as ContainerInputs,
+          state: found,
+        };
+      } catch (error) {
+        if (isNotFound(error)) return undefined;
+        throw error;
+      }
+    },
+
+    async update(id, state, _olds, news, context) {
+      if (context.preview) return { ...state, ...withoutNotes(news) };
+      const existing = docker.getContainer(id);
+      await existing.update(toUpdateOptions(news)).catch((error: Error) => {
+        throw new Error(`Unable to update container: ${error.message}`);
+      });
+      const { Running } = (await existing.inspect()).State;
+      const isToWait = news.wait === true && state.wait !== true;
+      if (news.start && news.mustRun && (isToWait || !Running)) {
+        await start(docker, existing, news, context);
+      }
+      // As in the official plugin, what has no effect on a running container, such as a new health
+      // check, is recorded as done all the same.
+      const recorded = Object.keys(news).filter((key) => CONTAINER[key]?.inPlace);
+      return {
+        ...(await readState(id, news)),
+        ...withoutNotes(Object.fromEntries(recorded.map((key) => [key, news[key]]))),
+      };
+    },
+
+    async delete(id, state) {
+      const existing = docker.getContainer(id);
+      const grace = (state.destroyGraceSeconds ?? 0) as number;
+      try {
+        if (grace > 0) await existing.stop({ t: grace }).catch(ignoreStopped);
+        await existing.remove({ force: true, v: state.removeVolumes !== false });
+      } catch (error) {
+        if (isNotFound(error)) return;
+        if ((error as { statusCode?: number }).statusCode !== 409) throw error;
+        // An `rm` container is being removed by the engine already.
+        await existing.wait({ condition: "removed" }).catch(() => undefined);
+      }
+    },
+  };
+}
+
+/** What the table of properties can't say. */
+function checkContainer(news: Values): { inputs: ContainerInputs; failures: CheckFailure[] } {
+  const { inputs, failures } = checkInputs(CONTAINER, news) as {
+    inputs: ContainerInputs;
+    failures: CheckFailure[];
+  };
+  if (failures.length > 0) return { inputs, failures };
+  const fail = (property: string, reason: string) => failures.push({ property, reason });
+
+  for (const key of ["interval", "timeout", "startPeriod", "startInterval"] as const) {
+    const duration = inputs.healthcheck?.[key];
+    if (duration !== undefined && parseDuration(duration) === undefined) {
+      const path = `healthcheck.${key}`;
+      fail(
+        path,
+        `property "${path}" must be a duration such as "1m30s" or "500ms", not "${duration}"`,
+      );
+    }
+  }
+  for (const [index, { content, contentBase64, source, ...file }] of (
+    inputs.uploads ?? []
+  ).entries()) {
+    const path = `uploads[${index}]`;
+    const contents = [content, contentBase64, source].filter((value) => value !== undefined);
+    if (contents.length !== 1) {
+      fail(path, `property "${path}" needs exactly one of "content", "contentBase64" and "source"`);
+    }
+    for (const key of ["owner", "group"] as const) {
+      if (file[key] !== undefined && !/^\d+$/.test(file[key])) {
+        fail(`${path}.${key}`, `property "${path}.${key}" must be a number, not "${file[key]}"`);
+      }
+    }
+    if (file.permissions !== undefined && !/^0[0-7]{3}$/.test(file.permissions)) {
+      const reason = `property "${path}.permissions" must be octal such as "0600"`;
+      fail(`${path}.permissions`, `${reason}, not "${file.permissions}"`);
+    }
+  }
+  return { inputs, failures };
+}
+
+async function connectNetworks(
+  docker: Docker,
+  created: Docker.Container,
+  { networkMode, networksAdvanced = [] }: ContainerInputs,
+): Promise<void> {
+  if (networksAdvanced.length === 0) return;
+  // As the official plugin does: the network mode stays what it was and the default network goes.
+  if (networkMode === "bridge") {
+    await docker.getNetwork("bridge").disconnect({ Container: created.id });
+  }
+  for (const attachment of networksAdvanced) {
+    await docker
+      .getNetwork(attachment.name)
+      .connect({ Container: created.id, EndpointConfig: toEndpoint(attachment) })
+      .catch((error: Error) => {
+        throw new Error(`Unable to connect to network "${attachment.name}": ${error.message}`);
+      });
+  }
+}
+
+async function upload(created: Docker.Container, uploads: Upload[]): Promise<void> {
+  if (uploads.length === 0) return;
+  const archive = pack();
+  for (const file of uploads) {
+    const { content, ...header } = toUploadedFile(file, readFileSync);
+    archive.entry({ ...header, mtime: new Date(0) }, content);
+  }
+  archive.finalize();
+  await created.putArchive(archive, { path: "/" }).catch((error: Error) => {
+    throw new Error(`Unable to upload files: ${error.message}`);
+  });
+}
+
+/** The container runs but is not healthy in time. */
+class NotHealthy extends Error {}
+
+/** Starts the container unless it runs, and waits until it is what the inputs ask for. */
+async function start(
+  docker: Docker,
+  target: Docker.Container,
+  inputs: ContainerInputs,
+  { signal }: Context,
+): Promise<void> {
+  const deadline = AbortSignal.timeout(inputs.waitTimeout * 1000);
+  const abort = AbortSignal.any([signal, deadline]);
+  // Before the start, so that no event is missed.
+  const filters = { container: [target.id], event: ["health_status", "die"] };
+  const events = (await docker.getEvents({ filters })) as Readable;
+  const lines = createInterface({ input: events });
+  events.on("error", () => lines.close());
+  try {
+    if (!(await target.inspect()).State.Running) {
+      await target.start().catch((error: Error) => {
+        throw new Error(`Unable to start container: ${error.message}`);
+      });
+    }
+    if (inputs.wait) {
+      const healthy = await waitUntilHealthy(inspections(target, lines, abort), target);
+      signal.throwIfAborted();
+      if (!healthy) throw await describeHealth(target, inputs);
+    } else if (inputs.mustRun) {
+      const grace = AbortSignal.any([signal, AbortSignal.timeout(START_GRACE_MS)]);
+      for await (const info of inspections(target, lines, grace)) {
+        await expectRunning(target, info);
+      }
+    }
+  } finally {
+    events.destroy();
+  }
+}
+
+/** The container as it is at first and after each event, until aborted. */
+async function* inspections(
+  target: Docker.Container,
+  lines: Interface,
+  abort: AbortSignal,
+): AsyncGenerator<Docker.ContainerInspectInfo> {
+  const events = lines[Symbol.asyncIterator]();
+  const stop = () => lines.close();
+  abort.addEventListener("abort", stop, { once: true });
+  try {
+    if (abort.aborted) stop();
+    do yield await target.inspect();
+    while (!(await events.next()).done);
+  } finally {
+    abort.removeEventListener("abort", stop);
+  }
+}
+
+/** Whether the container became healthy before the inspections ended. */
+async function waitUntilHealthy(
+  infos: AsyncGenerator<Docker.ContainerInspectInfo>,
+  target: Docker.Container,
+): Promise<boolean> {
+  for await (const info of infos) {
+    await expectRunning(target, info);
+    if (info.State.Health === undefined) {
+      const name = info.Name.slice(1);
+      throw new Error(`container "${name}" is to be waited for but has no healthcheck`);
+    }
+    if (info.State.Health.Status === "healthy") return true;
+  }
+  return false;
+}
+
+async function describeHealth(
+  target: Docker.Container,
+  { name, waitTimeout }: ContainerInputs,
+): Promise<NotHealthy> {
+  const { Health: health } = (await target.inspect()).State;
+  const last = health?.Log?.at(-1);
+  const output = last ? `; its last check exited with ${last.ExitCode}: ${last.Output.trim()}` : "";
+  return new NotHealthy(`container "${name}" is ${health?.Status} after ${waitTimeout} s${output}`);
+}
+
+/** @throws with the container's last words if it does not run. */
+async function expectRunning(
+  target: Docker.Container,
+  { Name, State }: Docker.ContainerInspectInfo,
+): Promise<void> {
+  if (State.Running) return;
+  const words = withoutFrames(await target.logs({ stdout: true, stderr: true, tail: 10 })).trim();
+  throw new Error(
+    `container "${Name.slice(1)}" exited with code ${State.ExitCode}${words ? `:\n${words}` : ""}`,
+  );
+}
+
+/** The engine frames each piece of output of a container without a terminal with 8 bytes. */
+function withoutFrames(logs: Buffer): string {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at + 8 <= logs.length;) {
+    const end = at + 8 + logs.readUInt32BE(at + 4);
+    pieces.push(logs.subarray(at + 8, end));
+    at = end;
+  }
+  return Buffer.concat(pieces).toString();
+}
+
+/** Stopping what is stopped is no error; the engine answers 304. */
+function ignoreStopped(error: Error & { statusCode?: number }): void {
+  if (error.statusCode !== 304) throw error;
+}

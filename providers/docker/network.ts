@@ -1,0 +1,167 @@
+import Docker from "dockerode";
+import { isNotFound } from "../engine";
+import { ResourceType } from "../server";
+import {
+  LABELS,
+  Label,
+  Properties,
+  Values,
+  checkInputs,
+  diffProperties,
+  fromLabelMap,
+  planState,
+  readInputs,
+  toLabelMap,
+} from "./properties";
+
+export interface NetworkInputs extends Values {
+  name: string;
+  driver?: string;
+  internal?: boolean;
+  attachable?: boolean;
+  ingress?: boolean;
+  ipv6?: boolean;
+  ipamDriver: string;
+  ipamOptions?: Record<string, string>;
+  ipamConfigs?: IpamConfig[];
+  options?: Record<string, string>;
+  labels?: Label[];
+}
+
+interface IpamConfig {
+  subnet?: string;
+  gateway?: string;
+  ipRange?: string;
+  auxAddress?: Record<string, string>;
+}
+
+export const NETWORK: Properties = {
+  name: { shape: "string", required: true },
+  driver: { shape: "string", computed: true },
+  internal: { shape: "boolean", computed: true },
+  attachable: { shape: "boolean" },
+  ingress: { shape: "boolean" },
+  ipv6: { shape: "boolean" },
+  ipamDriver: { shape: "string", default: "default" },
+  ipamOptions: { shape: { map: "string" }, computed: true },
+  ipamConfigs: {
+    shape: {
+      set: {
+        object: {
+          subnet: { shape: "string" },
+          gateway: { shape: "string" },
+          ipRange: { shape: "string" },
+          auxAddress: { shape: { map: "string" } },
+        },
+      },
+    },
+    computed: true,
+  },
+  options: { shape: { map: "string" }, computed: true },
+  labels: { shape: LABELS },
+};
+
+/** Docker networks; every change replaces. */
+export function network(docker: Docker): ResourceType<NetworkInputs, Values> {
+  const inspect = async (id: string, inputs: Values) =>
+    toNetworkState(await docker.getNetwork(id).inspect(), inputs);
+  return {
+    check(news) {
+      return checkInputs(NETWORK, news) as { inputs: NetworkInputs; failures: [] };
+    },
+
+    diff(_id, state, _olds, news) {
+      return {
+        ...diffProperties(NETWORK, state, news),
+        // Two networks can't have one name, so that the old one has to go first.
+        deleteBeforeReplace: state.name === news.name,
+      };
+    },
+
+    async create(inputs, { preview }) {
+      if (preview) return { id: "", state: planState(inputs, ["scope"]) };
+      const { id } = await docker.createNetwork(toNetworkOptions(inputs)).catch((error: Error) => {
+        throw new Error(`Unable to create network: ${error.message}`);
+      });
+      return { id, state: await inspect(id, inputs) };
+    },
+
+    async read(id, state, inputs) {
+      try {
+        const found = await inspect(id, inputs ?? {});
+        return {
+          id: found.id as string,
+          inputs: readInputs(NETWORK, inputs, found) as NetworkInputs,
+          state: { ...state, ...found },
+        };
+      } catch (error) {
+        if (isNotFound(error)) return undefined;
+        throw error;
+      }
+    },
+
+    update(id) {
+      throw new Error(`network ${id} can't be changed in place`);
+    },
+
+    async delete(id) {
+      await docker
+        .getNetwork(id)
+        .remove()
+        .catch((error: Error) => {
+          if (!isNotFound(error)) throw new Error(`Unable to remove network: ${error.message}`);
+        });
+    },
+  };
+}
+
+/** What to ask the engine for. */
+export function toNetworkOptions(inputs: NetworkInputs): Docker.NetworkCreateOptions {
+  return {
+    Name: inputs.name,
+    CheckDuplicate: true,
+    Driver: inputs.driver,
+    Internal: inputs.internal,
+    Attachable: inputs.attachable,
+    Ingress: inputs.ingress,
+    EnableIPv6: inputs.ipv6,
+    IPAM: {
+      Driver: inputs.ipamDriver,
+      Options: inputs.ipamOptions,
+      Config: inputs.ipamConfigs?.map((config) => ({
+        Subnet: config.subnet,
+        Gateway: config.gateway,
+        IPRange: config.ipRange,
+        AuxiliaryAddresses: config.auxAddress,
+      })),
+    },
+    Options: inputs.options,
+    Labels: toLabelMap(inputs.labels),
+  };
+}
+
+/** What the engine says, in the program's words. */
+export function toNetworkState(info: Docker.NetworkInspectInfo, inputs: Values): Values {
+  return {
+    // Lets the official plugin take the state over.
+    __meta: '{"schema_version":"1"}',
+    id: info.Id,
+    name: info.Name,
+    driver: info.Driver,
+    scope: info.Scope,
+    internal: info.Internal,
+    attachable: info.Attachable,
+    ingress: info.Ingress,
+    ipv6: info.EnableIPv6,
+    ipamDriver: info.IPAM?.Driver,
+    ipamOptions: inputs.ipamOptions ?? null,
+    ipamConfigs: (info.IPAM?.Config ?? []).map((config) => ({
+      subnet: config.Subnet ?? "",
+      gateway: config.Gateway ?? "",
+      ipRange: config.IPRange ?? "",
+      auxAddress: config.AuxiliaryAddresses ?? null,
+    })),
+    options: info.Options ?? {},
+    labels: fromLabelMap(info.Labels),
+  };
+}

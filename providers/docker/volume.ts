@@ -1,0 +1,102 @@
+import Docker from "dockerode";
+import { isNotFound } from "../engine";
+import { ResourceType } from "../server";
+import {
+  LABELS,
+  Label,
+  Properties,
+  Values,
+  checkInputs,
+  diffProperties,
+  fromLabelMap,
+  planState,
+  readInputs,
+  toLabelMap,
+} from "./properties";
+
+export interface VolumeInputs extends Values {
+  name: string;
+  driver?: string;
+  driverOpts?: Record<string, string>;
+  labels?: Label[];
+}
+
+export const VOLUME: Properties = {
+  name: { shape: "string", required: true },
+  driver: { shape: "string", computed: true },
+  driverOpts: { shape: { map: "string" } },
+  labels: { shape: LABELS },
+};
+
+/** Named volumes; every change replaces. */
+export function volume(docker: Docker): ResourceType<VolumeInputs, Values> {
+  return {
+    check(news) {
+      return checkInputs(VOLUME, news) as { inputs: VolumeInputs; failures: [] };
+    },
+
+    diff(_id, state, _olds, news) {
+      return {
+        ...diffProperties(VOLUME, state, news),
+        // The engine would hand out the existing volume under the same name.
+        deleteBeforeReplace: state.name === news.name,
+      };
+    },
+
+    async create(inputs, { preview }) {
+      if (preview) return { id: "", state: planState(inputs, ["mountpoint"]) };
+      await docker
+        .createVolume({
+          Name: inputs.name,
+          Driver: inputs.driver,
+          DriverOpts: inputs.driverOpts,
+          Labels: toLabelMap(inputs.labels),
+        })
+        .catch((error: Error) => {
+          throw new Error(`Unable to create volume: ${error.message}`);
+        });
+      return {
+        id: inputs.name,
+        state: toVolumeState(await docker.getVolume(inputs.name).inspect()),
+      };
+    },
+
+    async read(id, _state, inputs) {
+      try {
+        const state = toVolumeState(await docker.getVolume(id).inspect());
+        return { id, inputs: readInputs(VOLUME, inputs, state) as VolumeInputs, state };
+      } catch (error) {
+        if (isNotFound(error)) return undefined;
+        throw error;
+      }
+    },
+
+    update(id) {
+      throw new Error(`volume ${id} can't be changed in place`);
+    },
+
+    async delete(id) {
+      await docker
+        .getVolume(id)
+        .remove({ force: true })
+        .catch((error: Error) => {
+          if (!isNotFound(error)) throw new Error(`Unable to remove volume: ${error.message}`);
+        });
+    },
+  };
+}
+
+/** What the engine says, in the program's words. */
+export function toVolumeState(info: Docker.VolumeInspectInfo): Values {
+  return {
+    // Lets the official plugin take the state over.
+    __meta: '{"schema_version":"1"}',
+    id: info.Name,
+    name: info.Name,
+    cluster: null,
+    driver: info.Driver,
+    driverOpts: info.Options ?? null,
+    labels: fromLabelMap(info.Labels),
+    mountpoint: info.Mountpoint,
+  };
+}

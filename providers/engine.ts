@@ -1,0 +1,208 @@
+/** The one way to a Docker engine, for the providers and the tools. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { PassThrough } from "node:stream";
+import Docker from "dockerode";
+
+/** Where an engine is and what says so. */
+export interface Endpoint {
+  /** Such as `unix:///var/run/docker.sock`, `tcp://10.0.0.5:2376`, `ssh://user@host`. */
+  address: string;
+  /** What chose it, for error messages. */
+  source: string;
+  /** Folder with ca.pem, cert.pem and key.pem. */
+  certificates?: string;
+}
+
+/**
+ * Chooses the engine as Docker's CLI does: DOCKER_HOST, then DOCKER_CONTEXT or the current context,
+ * then the default socket.
+ *
+ * @throws if the chosen context does not exist.
+ */
+export function chooseEndpoint(env: NodeJS.ProcessEnv): Endpoint {
+  if (env.DOCKER_HOST) {
+    return {
+      address: env.DOCKER_HOST,
+      source: "DOCKER_HOST",
+      certificates: env.DOCKER_TLS_VERIFY ? certificatesFolder(env) : undefined,
+    };
+  }
+  const context = env.DOCKER_CONTEXT || readCurrentContext(env);
+  return context === undefined || context === "default"
+    ? { address: "unix:///var/run/docker.sock", source: "the default" }
+    : readContext(env, context);
+}
+
+/**
+ * A client of the engine that the environment names. Its calls share Node's keep-alive connections.
+ * Their errors are one clean sentence: the engine's own words, or the address that did not answer.
+ *
+ * @throws if the address is of a kind that is not supported.
+ */
+export function connectEngine(env: NodeJS.ProcessEnv = process.env): Docker {
+  const endpoint = chooseEndpoint(env);
+  const docker = new Docker(toOptions(endpoint));
+  const dial = docker.modem.dial.bind(docker.modem);
+  docker.modem.dial = (options, callback) =>
+    dial(options, (error, result) => callback?.(error && explainError(error, endpoint), result));
+  return docker;
+}
+
+/** Whether an error is the engine's answer that something is not (or no longer) there. */
+export function isNotFound(error: unknown): boolean {
+  return (error as { statusCode?: number }).statusCode === 404;
+}
+
+export interface ExecOptions {
+  /** Name or id inside the container; the image's user without it. */
+  user?: string;
+  stdin?: string | Buffer;
+  /** Called with each line of stdout as it comes. */
+  onLine?: (line: string) => void;
+  /** Stops waiting; the engine has no way to stop the command itself. */
+  signal?: AbortSignal;
+}
+
+export interface ExecResult {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+/**
+ * Runs a command in a running container and waits for its end. A command that fails is a result,
+ * not an error.
+ *
+ * @throws if the container is not running, if the signal aborts or if the connection breaks.
+ */
+export async function runInContainer(
+  container: Docker.Container,
+  command: string[],
+  { user, stdin, onLine, signal }: ExecOptions = {},
+): Promise<ExecResult> {
+  const exec = await container.exec({
+    Cmd: command,
+    User: user,
+    AttachStdin: stdin !== undefined,
+    AttachStdout: true,
+    AttachStderr: true,
+    abortSignal: signal,
+  });
+  const stream = await exec.start({ hijack: true, stdin: stdin !== undefined });
+  const abort = () => stream.destroy(signal?.reason as Error);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const stdout = new PassThrough();
+    const stderr = new PassThrough();
+    if (onLine) createInterface({ input: stdout }).on("line", onLine);
+    const texts = [collect(stdout), collect(stderr)];
+    const ended = new Promise<void>((resolve, reject) =>
+      stream.on("end", resolve).on("error", reject),
+    );
+    (container.modem as Docker["modem"]).demuxStream(stream, stdout, stderr);
+    if (stdin !== undefined) stream.end(stdin);
+    if (signal?.aborted) abort();
+    await ended;
+    stdout.end();
+    stderr.end();
+    const [out, err] = await Promise.all(texts);
+    const { ExitCode } = await exec.inspect();
+    return { exitCode: ExitCode ?? -1, stdout: out, stderr: err };
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+async function collect(stream: PassThrough): Promise<string> {
+  const chunks: Buffer[] = [];
+  stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await new Promise((resolve) => stream.on("end", resolve));
+  return Buffer.concat(chunks).toString();
+}
+
+function configFolder(env: NodeJS.ProcessEnv): string {
+  return env.DOCKER_CONFIG || join(homedir(), ".docker");
+}
+
+function certificatesFolder(env: NodeJS.ProcessEnv): string {
+  return env.DOCKER_CERT_PATH || configFolder(env);
+}
+
+function readCurrentContext(env: NodeJS.ProcessEnv): string | undefined {
+  const file = join(configFolder(env), "config.json");
+  if (!existsSync(file)) return undefined;
+  return (JSON.parse(readFileSync(file, "utf8")) as { currentContext?: string }).currentContext;
+}
+
+/** Docker's CLI keeps each context in a folder named by the digest of the context's name. */
+function readContext(env: NodeJS.ProcessEnv, name: string): Endpoint {
+  const id = createHash("sha256").update(name).digest("hex");
+  const contexts = join(configFolder(env), "contexts");
+  const file = join(contexts, "meta", id, "meta.json");
+  if (!existsSync(file)) {
+    throw new Error(`Docker context "${name}" does not exist (no ${file})`);
+  }
+  const meta = JSON.parse(readFileSync(file, "utf8")) as {
+    Endpoints: { docker: { Host: string } };
+  };
+  const certificates = join(contexts, "tls", id, "docker");
+  return {
+    address: meta.Endpoints.docker.Host,
+    source: `Docker context "${name}"`,
+    certificates: existsSync(certificates) ? certificates : undefined,
+  };
+}
+
+/** The options of docker-modem, which must not look at the environment a second time. */
+function toOptions({ address, source, certificates }: Endpoint): Docker.DockerOptions {
+  const [scheme, rest = ""] = address.split("://");
+  if (scheme === "unix" || scheme === "npipe") {
+    return { socketPath: rest, host: undefined };
+  }
+  if (scheme !== "tcp" && scheme !== "ssh") {
+    throw new Error(
+      `${source} names the Docker engine "${address}"; allowed are unix://, npipe://, tcp:// and ssh://`,
+    );
+  }
+  const url = new URL(address);
+  if (scheme === "ssh") {
+    return {
+      protocol: "ssh",
+      host: url.hostname,
+      port: url.port || 22,
+      username: url.username || undefined,
+      sshOptions: { agent: process.env.SSH_AUTH_SOCK },
+    };
+  }
+  const host = { host: url.hostname, port: url.port || (certificates ? 2376 : 2375) };
+  if (certificates === undefined) return { protocol: "http", ...host };
+  const read = (name: string) => readFileSync(join(certificates, name));
+  return {
+    protocol: "https",
+    ...host,
+    ca: read("ca.pem").toString(),
+    cert: read("cert.pem").toString(),
+    key: read("key.pem").toString(),
+  };
+}
+
+interface EngineError extends Error {
+  statusCode?: number;
+  json?: { message?: string } | null;
+}
+
+/** docker-modem decorates the engine's words: `(HTTP code 409) unexpected - … `. */
+function explainError(error: EngineError, { address, source }: Endpoint): Error {
+  if (error.name === "AbortError") return error;
+  if (error.statusCode === undefined) {
+    return new Error(`the Docker engine at ${address} (${source}): ${error.message}`);
+  }
+  const decorated = error.message.replace(/^\(HTTP code \d+\) .*? - /s, "").trim();
+  return Object.assign(new Error(error.json?.message ?? decorated), {
+    statusCode: error.statusCode,
+  });
+}

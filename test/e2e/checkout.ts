@@ -1,0 +1,165 @@
+import { execFile, execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { connectEngine } from "../../providers/engine";
+
+const original = resolve(__dirname, "../..");
+const run = promisify(execFile);
+
+export const engine = connectEngine();
+
+/** What a finished command printed, and how it ended. */
+export interface Outcome {
+  code: number;
+  /** Standard output and error, as a terminal would show them. */
+  output: string;
+}
+
+/**
+ * A lab of its own in a copy of this checkout: own stack, state, names, ports, subnet and images,
+ * so that a test neither meets a deployed lab nor leaves anything in the checkout.
+ */
+export class LabCheckout {
+  readonly folder: string;
+
+  private constructor(
+    readonly stack: string,
+    readonly config: Record<string, string | number>,
+  ) {
+    this.folder = mkdtempSync(join(tmpdir(), `${stack}-`));
+    const list = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
+    const files = execFileSync("git", list, { cwd: original, encoding: "utf8" }).split("\0");
+    // The toolchain's links are not tracked, but they are this machine's, and so the copy's too.
+    for (const file of [...files.filter(Boolean), "tools/pulumi/toolchain"]) {
+      mkdirSync(dirname(join(this.folder, file)), { recursive: true });
+      cpSync(join(original, file), join(this.folder, file), { recursive: true });
+    }
+    symlinkSync(join(original, "node_modules"), join(this.folder, "node_modules"));
+  }
+
+  /** Makes the copy and its stack; nothing is deployed yet. */
+  static async create(stack: string): Promise<LabCheckout> {
+    const [httpPort, statsPort, adminPort, nodePorts] = await findFreePorts(stack);
+    const lab = new LabCheckout(stack, {
+      namePrefix: `${stack}-`,
+      subnet: await findFreeSubnet(),
+      httpPort,
+      statsPort,
+      adminPort,
+      nodePorts,
+    });
+    await lab.succeed("stack", "init", stack);
+    for (const [key, value] of Object.entries(lab.config)) await lab.configure(key, value);
+    return lab;
+  }
+
+  configure(key: string, value: string | number): Promise<string> {
+    return this.succeed("config", "set", key, String(value), "--stack", this.stack);
+  }
+
+  /** Runs the launcher behind `npx pulumi` in the copy. */
+  async pulumi(...args: string[]): Promise<Outcome> {
+    const options = { cwd: this.folder, maxBuffer: 2 ** 26 };
+    // In order, as in a terminal.
+    const script = 'exec tools/pulumi/pulumi "$@" --non-interactive 2>&1';
+    try {
+      const { stdout } = await run("sh", ["-c", script, "pulumi", ...args], options);
+      return { code: 0, output: stdout };
+    } catch (error) {
+      const { code, stdout } = error as { code: number; stdout: string };
+      return { code, output: stdout };
+    }
+  }
+
+  /** The same for a command that has to succeed. */
+  async succeed(...args: string[]): Promise<string> {
+    const { code, output } = await this.pulumi(...args);
+    if (code !== 0) throw new Error(`pulumi ${args.join(" ")} exited with ${code}:\n${output}`);
+    return output;
+  }
+
+  up(): Promise<string> {
+    return this.succeed("up", "--yes", "--skip-preview", "--stack", this.stack);
+  }
+
+  async scale(nodeCount: number): Promise<string> {
+    await this.configure("nodeCount", nodeCount);
+    return this.up();
+  }
+
+  async output<T>(name: string): Promise<T> {
+    const text = await this.succeed("stack", "output", name, "--json", "--stack", this.stack);
+    return JSON.parse(text) as T;
+  }
+
+  /** A container by its name inside the lab. */
+  container(name: string) {
+    return engine.getContainer(`${this.config.namePrefix}${name}`);
+  }
+
+  /** What of this lab the engine holds. */
+  async leftovers(): Promise<string[]> {
+    const filters = { label: [`dynamic-scaling-lab.stack=${this.stack}`] };
+    const containers = await engine.listContainers({ all: true, filters });
+    const networks = await engine.listNetworks({ filters });
+    const { Volumes } = await engine.listVolumes({ filters });
+    return [
+      ...containers.flatMap((container) => container.Names),
+      ...networks.map((network) => network.Name),
+      ...Volumes.map((volume) => volume.Name),
+    ];
+  }
+
+  /** Takes all away that a test may have left, also a failed one. */
+  async remove(): Promise<void> {
+    await this.pulumi("destroy", "--yes", "--skip-preview", "--stack", this.stack);
+    const filters = { label: [`dynamic-scaling-lab.stack=${this.stack}`] };
+    for (const { Id } of await engine.listContainers({ all: true, filters })) {
+      await engine.getContainer(Id).remove({ force: true });
+    }
+    for (const { Id } of await engine.listNetworks({ filters })) {
+      await engine.getNetwork(Id).remove();
+    }
+    for (const { Id } of await engine.listImages({ filters })) {
+      await engine.getImage(Id).remove({ force: true });
+    }
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/** Ports that are free now, the last the first of a run of 20. */
+async function findFreePorts(stack: string): Promise<number[]> {
+  const free = await Promise.all([0, 0, 0].map(findFreePort));
+  for (let first = 21_000; first < 30_000; first += 20) {
+    const all = Array.from({ length: 20 }, (_, i) => findFreePort(first + i));
+    const ok = await Promise.all(all).then(
+      () => true,
+      () => false,
+    );
+    if (ok) return [...free, first];
+  }
+  throw new Error(`no 20 free ports in a row for ${stack}`);
+}
+
+function findFreePort(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on("error", reject);
+    server.listen(port, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function findFreeSubnet(): Promise<string> {
+  const networks = await engine.listNetworks();
+  const taken = networks.flatMap(({ IPAM }) => (IPAM?.Config ?? []).map(({ Subnet }) => Subnet));
+  for (let i = 100; i < 200; i++) {
+    const subnet = `10.213.${i}.0/24`;
+    if (!taken.includes(subnet)) return subnet;
+  }
+  throw new Error("no free subnet from 10.213.100.0/24 to 10.213.199.0/24");
+}

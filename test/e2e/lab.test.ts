@@ -1,0 +1,318 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { runInContainer } from "../../providers/engine";
+import { GOLDEN_COUNTS, goldenFile, renderFor } from "../golden";
+import { LabCheckout, engine } from "./checkout";
+
+jest.setTimeout(300_000);
+
+let lab: LabCheckout;
+beforeAll(async () => {
+  lab = await LabCheckout.create("e2e-lab");
+  await lab.up();
+});
+afterAll(() => lab.remove());
+
+const names = (count: number) => Array.from({ length: count }, (_, i) => `s${i + 1}`);
+const port = (key: string) => lab.config[key] as number;
+
+/** One request on a fresh connection, so without cookie or reuse. */
+function get(hostPort: number, path = "/"): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: "127.0.0.1", port: hostPort, path, agent: false, timeout: 5000 });
+    sent.on("timeout", () => sent.destroy(new Error("no answer within 5 s")));
+    sent.on("error", reject).on("response", (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+    });
+    sent.end();
+  });
+}
+
+/** How many of so many answers came from each node. */
+async function countAnswers(requests: number): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (let i = 0; i < requests; i++) {
+    const { tag } = JSON.parse((await get(port("httpPort"))).body) as { tag: string };
+    counts[tag] = (counts[tag] ?? 0) + 1;
+  }
+  return counts;
+}
+
+async function inContainer(name: string, ...command: string[]): Promise<string> {
+  const { stdout, stderr, exitCode } = await runInContainer(lab.container(name), command);
+  if (exitCode !== 0) throw new Error(`${command.join(" ")} in ${name}: ${stdout}${stderr}`);
+  return stdout;
+}
+
+const configOnDisk = () => inContainer("ha", "cat", "/usr/local/etc/haproxy/haproxy.cfg");
+
+/** The servers of the running process, by its admin CLI as the host reaches it. */
+async function runningServers(): Promise<string[]> {
+  const { connect } = await import("node:net");
+  const { text } = await import("node:stream/consumers");
+  const cli = connect(port("adminPort"), "127.0.0.1");
+  cli.write("show servers state nodes\n");
+  const lines = (await text(cli)).split("\n").filter((line) => /^\d+ nodes /.test(line));
+  return lines.map((line) => line.split(" ")[3]);
+}
+
+/** haproxy.cfg as the program previews it for so many nodes. */
+function previewed(nodeCount: number): string {
+  return renderFor({
+    stack: lab.stack,
+    namePrefix: String(lab.config.namePrefix),
+    subnet: String(lab.config.subnet),
+    nodeCount,
+    publishAddress: "127.0.0.1",
+    adminAddress: "127.0.0.1",
+    httpPort: port("httpPort"),
+    statsPort: port("statsPort"),
+    adminPort: port("adminPort"),
+    nodePorts: port("nodePorts"),
+    serverTimeout: 1000,
+    stickySessions: true,
+    readyTimeout: 60,
+  });
+}
+
+/** File, /nodes and process agree on these nodes, and the file is the previewed one. */
+async function expectConfig(nodeCount: number): Promise<void> {
+  const nodes = names(nodeCount);
+  expect(await configOnDisk()).toBe(previewed(nodeCount));
+  expect((await inContainer("ha", "ls", "/nodes")).trim().split("\n")).toEqual(
+    nodes.map((name) => `${name}.yaml`),
+  );
+  expect(await runningServers()).toEqual(nodes);
+  expect(await lab.output("nodeNames")).toEqual(nodes);
+}
+
+/** Each node answers its share; meaningful only without other traffic. */
+async function expectEvenAnswers(nodeCount: number): Promise<void> {
+  const answers = await countAnswers(10 * nodeCount);
+  expect(Object.keys(answers).sort()).toEqual(names(nodeCount));
+  for (const count of Object.values(answers)) expect(Math.abs(count - 10)).toBeLessThanOrEqual(1);
+}
+
+async function identity(name: string) {
+  const { Id, State, RestartCount } = await lab.container(name).inspect();
+  return { Id, StartedAt: State.StartedAt, RestartCount };
+}
+
+test("up: two nodes serve evenly, each reachable alone, and the stats page lists them", async () => {
+  await expectConfig(2);
+  await expectEvenAnswers(2);
+  for (const [i, name] of names(2).entries()) {
+    const { body } = await get(port("nodePorts") + i);
+    expect(JSON.parse(body)).toMatchObject({ tag: name, host: name });
+  }
+  const { status, body } = await get(port("statsPort"));
+  expect(status).toBe(200);
+  for (const name of names(2)) expect(body).toContain(`name="nodes/${name}"`);
+});
+
+test("a second up changes nothing", async () => {
+  const args = ["preview", "--expect-no-changes", "--stack", lab.stack];
+  expect(await lab.pulumi(...args)).toMatchObject({ code: 0 });
+  expect(await lab.up()).toMatch(/Resources:\n {4}12 unchanged\n/);
+});
+
+test("refresh finds nothing to change", async () => {
+  const refreshed = await lab.succeed("refresh", "--yes", "--skip-preview", "--stack", lab.stack);
+  expect(refreshed).toMatch(/Resources:\n {4}12 unchanged\n/);
+});
+
+test("preview --diff of 2 → 3: one container, one line of haproxy.cfg, nothing else", async () => {
+  await lab.configure("nodeCount", 3);
+  const diff = await lab.succeed("preview", "--diff", "--stack", lab.stack);
+  // Every line that is marked as a change.
+  const operations = diff.split("\n").filter((line) => /^ *(\+|-|~|\+-|--|\+\+) *[\w[]/.test(line));
+  const subnet = String(lab.config.subnet).replace("0/24", "");
+  expect(operations.map((line) => line.trim())).toEqual([
+    "+ docker:index/container:Container: (create)",
+    "~ lab:index:HaproxyConfig: (update)",
+    "~ text:",
+    `+   server s3 ${subnet}13:3000 cookie s3 check inter 500 fastinter 100 downinter 100` +
+      " fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down",
+    "--outputs:--",
+    "~ nodeAddresses  : {",
+    `+ s3: "${subnet}13"`,
+    "~ nodeNames      : [",
+    '+ [2]: "s3"',
+    "~ nodeUrls       : [",
+    `+ [2]: "http://127.0.0.1:${port("nodePorts") + 2}"`,
+    "+ 1 to create",
+    "~ 1 to update",
+  ]);
+  await lab.configure("nodeCount", 2);
+});
+
+test("2 → 5 → 3: no request is lost, only nodes and config are touched", async () => {
+  const before = { ha: await identity("ha"), s1: await identity("s1") };
+  let scaling = true;
+  let sent = 0;
+  const lost: string[] = [];
+  const client = async () => {
+    while (scaling && sent < 20_000) {
+      sent++;
+      await get(port("httpPort")).then(
+        ({ status, body }) => status === 200 || lost.push(`${status} ${body}`),
+        (error: Error) => lost.push(error.message),
+      );
+    }
+  };
+  const clients = [client(), client()];
+  try {
+    await lab.scale(5);
+    await expectConfig(5);
+    await lab.scale(3);
+    await expectConfig(3);
+  } finally {
+    scaling = false;
+    await Promise.all(clients);
+  }
+  console.log(`2 → 5 → 3: ${sent} requests sent, ${lost.length} lost`);
+  expect(sent).toBeGreaterThan(500);
+  expect(lost).toEqual([]);
+  expect({ ha: await identity("ha"), s1: await identity("s1") }).toEqual(before);
+  await expectEvenAnswers(3);
+});
+
+test.each(GOLDEN_COUNTS)("the golden haproxy.cfg for %i nodes passes haproxy -c", async (count) => {
+  const { exitCode, stdout, stderr } = await runInContainer(
+    lab.container("ha"),
+    ["haproxy", "-c", "-f", "/dev/stdin"],
+    { stdin: readFileSync(goldenFile(count)) },
+  );
+  expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+});
+
+interface Process {
+  pid: number;
+  user: string;
+  command: string;
+}
+
+/** The processes of a container as /proc has them; there is no ps in the images. */
+async function listProcesses(name: string): Promise<Process[]> {
+  const script =
+    'for p in /proc/[0-9]*; do echo "${p#/proc/} $(stat -c %U "$p") $(tr "\\0" " " <"$p/cmdline")"; done';
+  const lines = (await inContainer(name, "sh", "-c", script)).trim().split("\n");
+  return lines
+    .map((line) => /^(\d+) (\S+) (.+)$/.exec(line))
+    .filter((match) => match !== null)
+    .map(([, pid, user, command]) => ({ pid: Number(pid), user, command: command.trim() }))
+    .filter(({ command }) => !command.startsWith("sh -c") && !command.startsWith("s6-supervise"));
+}
+
+const SERVICES: [container: string, user: string, command: RegExp][] = [
+  ["s1", "webapp", /^node .*server\.js/],
+  ["s1", "nobody", /^s6-log .*app:/],
+  ["ha", "haproxy", /^haproxy -W/],
+  ["ha", "haproxy", /^node .*configurator\.js/],
+  ["ha", "nobody", /^s6-log .*haproxy:/],
+  ["ha", "nobody", /^s6-log .*configurator:/],
+];
+
+test.each(SERVICES)(
+  "in %s the process of %s, %s, is back 2 s after kill -9",
+  async (...service) => {
+    const [container, user, command] = service;
+    const find = async () => {
+      const all = await listProcesses(container);
+      // HAProxy's worker has its master's command line: the master is the older one.
+      return all.filter((found) => command.test(found.command)).sort((a, b) => a.pid - b.pid)[0];
+    };
+    const before = { process: await find(), container: await identity(container) };
+    expect(before.process.user).toBe(user);
+    await inContainer(container, "sh", "-c", `kill -9 ${before.process.pid}`);
+    const deadline = Date.now() + 2000;
+    let after = await find();
+    while (after === undefined || after.pid === before.process.pid) {
+      expect(Date.now()).toBeLessThan(deadline);
+      after = await find();
+    }
+    expect(after.user).toBe(user);
+    expect(await identity(container)).toEqual(before.container);
+  },
+);
+
+test("after all those kills the cluster serves as before", async () => {
+  // An up that changes nothing waits for nothing: the nodes that were killed last may still start.
+  const deadline = Date.now() + 10_000;
+  while (Object.keys(await countAnswers(9)).length < 3) expect(Date.now()).toBeLessThan(deadline);
+  await expectConfig(3);
+});
+
+test("docker logs marks every line with its process", async () => {
+  const logs = async (name: string) => {
+    const raw = await lab.container(name).logs({ stdout: true, stderr: true });
+    // Each piece has a header of 8 bytes: the stream, three zeros, the length.
+    const text = raw.toString("utf8").replace(/[\x01\x02]\0\0\0[^]{4}/g, "");
+    return new Set(
+      text
+        .trim()
+        .split("\n")
+        .map((line) => line.split(":")[0]),
+    );
+  };
+  expect(await logs("s1")).toEqual(new Set(["app"]));
+  expect(await logs("ha")).toEqual(new Set(["haproxy", "configurator"]));
+});
+
+test("the admin CLI answers the host and refuses a node", async () => {
+  expect(await runningServers()).toEqual(names(3));
+  const ask = `
+    const socket = require("net").connect(9999, "ha").on("error", () => console.log("refused"));
+    socket.end("show info\\n");
+    let answer = "";
+    socket.on("data", (chunk) => (answer += chunk));
+    socket.on("close", () => console.log("answer: " + answer));`;
+  const answer = await inContainer("s1", "node", "-e", ask);
+  expect(answer).not.toContain("HAProxy");
+  expect(answer).toMatch(/^(refused\n)?answer: \n$/);
+});
+
+test("one changed line of the application rebuilds one layer of one image", async () => {
+  const layers = async (image: string) =>
+    (await engine.getImage(`${lab.config.namePrefix}lab-${image}:${lab.stack}`).inspect()).RootFS
+      .Layers as string[];
+  const before = {
+    base: await layers("base"),
+    ha: await layers("ha"),
+    app: await layers("webapp"),
+  };
+  const ha = await identity("ha");
+  const source = join(lab.folder, "images/webapp/src/app.ts");
+  writeFileSync(source, readFileSync(source, "utf8").replace('hello: "world"', 'hello: "heig"'));
+  await lab.up();
+  const after = { base: await layers("base"), ha: await layers("ha"), app: await layers("webapp") };
+  expect({ ...after, app: after.app.slice(0, -1) }).toEqual({
+    ...before,
+    app: before.app.slice(0, -1),
+  });
+  expect(after.app.at(-1)).not.toBe(before.app.at(-1));
+  expect(JSON.parse((await get(port("httpPort"))).body)).toMatchObject({ hello: "heig" });
+  expect(await identity("ha")).toEqual(ha);
+});
+
+test("a template edited in the checkout is a text diff and an update in place", async () => {
+  const ha = await identity("ha");
+  const template = join(lab.folder, "haproxy/haproxy.cfg.hbs");
+  const edited = readFileSync(template, "utf8").replace("balance roundrobin", "balance leastconn");
+  writeFileSync(template, edited);
+  const diff = await lab.succeed("preview", "--diff", "--stack", lab.stack);
+  expect(diff).toContain("-   balance roundrobin");
+  expect(diff).toContain("+   balance leastconn");
+  expect(diff).toMatch(/Resources:\n {4}~ 1 to update\n {4}\d+ unchanged\n$/);
+  await lab.up();
+  expect(await configOnDisk()).toContain("  balance leastconn\n");
+  expect(await identity("ha")).toEqual(ha);
+});
+
+test("destroy leaves no container, network or volume", async () => {
+  await lab.succeed("destroy", "--yes", "--skip-preview", "--stack", lab.stack);
+  expect(await lab.leftovers()).toEqual([]);
+});

@@ -1,0 +1,66 @@
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chooseEndpoint, connectEngine } from "../../providers/engine";
+
+const config = mkdtempSync(join(tmpdir(), "docker-config-"));
+const id = createHash("sha256").update("far").digest("hex");
+const meta = join(config, "contexts", "meta", id);
+const tls = join(config, "contexts", "tls", id, "docker");
+
+beforeAll(() => {
+  mkdirSync(meta, { recursive: true });
+  mkdirSync(tls, { recursive: true });
+  const far = { Name: "far", Endpoints: { docker: { Host: "tcp://far:2376" } } };
+  writeFileSync(join(meta, "meta.json"), JSON.stringify(far));
+});
+
+afterAll(() => rmSync(config, { recursive: true }));
+
+const socket = { address: "unix:///var/run/docker.sock", source: "the default" };
+const far = { address: "tcp://far:2376", source: 'Docker context "far"', certificates: tls };
+
+test.each([
+  ["nothing", {}, undefined, socket],
+  ["the default context", {}, "default", socket],
+  ["the current context", {}, "far", far],
+  ["another context", { DOCKER_CONTEXT: "far" }, "default", far],
+  [
+    "a host before any context",
+    { DOCKER_HOST: "tcp://near:2375", DOCKER_CONTEXT: "far" },
+    "far",
+    { address: "tcp://near:2375", source: "DOCKER_HOST" },
+  ],
+  [
+    "a host with certificates",
+    { DOCKER_HOST: "tcp://near:2376", DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: "/certs" },
+    undefined,
+    { address: "tcp://near:2376", source: "DOCKER_HOST", certificates: "/certs" },
+  ],
+])("chooses the engine named by %s", (_, env, currentContext, endpoint) => {
+  writeFileSync(join(config, "config.json"), JSON.stringify({ currentContext }));
+  expect(chooseEndpoint({ DOCKER_CONFIG: config, ...env })).toEqual(endpoint);
+});
+
+test("a context that is not there is an error", () => {
+  expect(() => chooseEndpoint({ DOCKER_CONFIG: config, DOCKER_CONTEXT: "gone" })).toThrow(
+    /^Docker context "gone" does not exist \(no .*meta\.json\)$/,
+  );
+});
+
+test("an address of another kind is refused", () => {
+  expect(() => connectEngine({ DOCKER_HOST: "fd://" })).toThrow(
+    'DOCKER_HOST names the Docker engine "fd://"; ' +
+      "allowed are unix://, npipe://, tcp:// and ssh://",
+  );
+});
+
+test.each([
+  ["unix:///nowhere.sock", "connect ENOENT /nowhere.sock"],
+  ["tcp://127.0.0.1:1", "connect ECONNREFUSED 127.0.0.1:1"],
+])("an engine that does not answer at %s is named", async (address, reason) => {
+  await expect(connectEngine({ DOCKER_HOST: address }).ping()).rejects.toThrow(
+    `the Docker engine at ${address} (DOCKER_HOST): ${reason}`,
+  );
+});

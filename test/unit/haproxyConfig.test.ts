@@ -1,0 +1,48 @@
+import { haproxyConfig, type HaproxyConfigProperties } from "../../providers/lab/haproxyConfig";
+import { UNKNOWN, type Context } from "../../providers/server";
+
+const context = { preview: true } as Context;
+
+const state: HaproxyConfigProperties = {
+  container: "c1",
+  text: "global\n",
+  __declaration: {
+    template: "global\n",
+    settings: {
+      ports: { http: 80, stats: 1936, admin: 9999 },
+      subnet: "10.0.0.0/24",
+      gateway: "10.0.0.1",
+      serverTimeoutMs: 1000,
+      checkIntervalMs: 500,
+      checkTimeoutMs: 500,
+      hardStopSeconds: 30,
+      stickySessions: true,
+    },
+    nodes: [],
+  },
+};
+const settings = { ...state.__declaration.settings, hardStopSeconds: 31 };
+
+test.each([
+  ["nothing", {}, { changes: false, detailed: {} }],
+  ["the text", { text: "defaults\n" }, { changes: true, detailed: { text: "update" } }],
+  ["the container", { container: "c2" }, { changes: true, detailed: { container: "update" } }],
+  ["a new container", { container: UNKNOWN }, { changes: true, detailed: { container: "update" } }],
+  [
+    "what the template does not show",
+    { __declaration: { ...state.__declaration, settings } },
+    { changes: true, detailed: {} },
+  ],
+])("a change of %s is an update in place", async (_what, change, diff) => {
+  expect(await haproxyConfig.diff("id", state, state, { ...state, ...change }, context)).toEqual(
+    diff,
+  );
+});
+
+test("a preview of a create or an update touches no container", async () => {
+  expect(await haproxyConfig.create(state, { ...context, name: "haproxy.cfg" })).toEqual({
+    id: "haproxy.cfg",
+    state,
+  });
+  expect(await haproxyConfig.update("id", state, state, state, context)).toEqual(state);
+});

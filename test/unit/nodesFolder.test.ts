@@ -1,0 +1,35 @@
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readNodes, writeNodes } from "../../images/ha/configurator/nodesFolder";
+
+const node = (i: number) => ({ name: `s${i}`, address: `10.0.0.${i}`, port: 3000 });
+
+let folder: string;
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "nodes-"))));
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test("one file a node, read back in natural order", async () => {
+  await writeNodes(folder, [node(10), node(2)]);
+  expect(readdirSync(folder).sort()).toEqual(["s10.yaml", "s2.yaml"]);
+  expect(readFileSync(join(folder, "s2.yaml"), "utf8")).toBe(
+    "name: s2\naddress: 10.0.0.2\nport: 3000\n",
+  );
+  expect(await readNodes(folder)).toEqual([node(2), node(10)]);
+});
+
+test("what is right stays, what is gone or foreign goes", async () => {
+  await writeNodes(folder, [node(1), node(2)]);
+  const { ino } = statSync(join(folder, "s1.yaml"));
+  writeFileSync(join(folder, "stray.candidate"), "half");
+  await writeNodes(folder, [node(1), node(3)]);
+  expect(readdirSync(folder).sort()).toEqual(["s1.yaml", "s3.yaml"]);
+  expect(statSync(join(folder, "s1.yaml")).ino).toBe(ino);
+});
+
+test("a file that is no node is named", async () => {
+  writeFileSync(join(folder, "s1.yaml"), "name: s1\naddress: nowhere\nport: 3000\n");
+  await expect(readNodes(folder)).rejects.toThrow(
+    `${join(folder, "s1.yaml")}: node s1: address "nowhere" is not an IPv4 address`,
+  );
+});

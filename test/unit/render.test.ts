@@ -1,0 +1,43 @@
+import { readFileSync } from "node:fs";
+import { planTopology } from "../../components/topology";
+import { renderHaproxyConfig, sortNodes } from "../../haproxy/render";
+import { GOLDEN_COUNTS, goldenFile, renderFor } from "../golden";
+import { LAB } from "./labConfig";
+
+const { proxy } = planTopology(LAB);
+const node = (name: string) => ({ name, address: "10.20.30.11", port: 3000 });
+
+test.each(GOLDEN_COUNTS)("%i nodes render as the golden file", (nodeCount) => {
+  const golden = readFileSync(goldenFile(nodeCount), "utf8");
+  expect(renderFor({ ...LAB, nodeCount })).toBe(golden);
+});
+
+test("one more node is one more line, the last", () => {
+  const [two, three] = [2, 3].map((nodeCount) => renderFor({ ...LAB, nodeCount }));
+  expect(three.slice(0, two.length)).toBe(two);
+  expect(three.slice(two.length)).toBe(
+    "  server s3 10.20.30.13:3000 cookie s3 check inter 500 fastinter 100 downinter 100" +
+      " fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down\n",
+  );
+});
+
+test("up to 99 nodes, no line is cut in a Pulumi diff, which ends at 150 characters", () => {
+  const lines = renderFor({ ...LAB, nodeCount: 99, subnet: "192.168.142.0/24" }).split("\n");
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(150);
+});
+
+test("nodes are ordered as a person counts", () => {
+  const names = sortNodes(["s10", "s2", "s1"].map(node)).map(({ name }) => name);
+  expect(names).toEqual(["s1", "s2", "s10"]);
+});
+
+test("without sticky sessions there is no cookie", () => {
+  expect(renderFor({ ...LAB, stickySessions: false })).not.toContain("cookie");
+});
+
+test.each([
+  ["{{#each nodes}}", /Parse error/],
+  ["{{settings.prots}}", /"prots" not defined/],
+])("the template %j is an error", (template, message) => {
+  expect(() => renderHaproxyConfig(template, proxy, [node("s1")])).toThrow(message);
+});

@@ -1,0 +1,114 @@
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A checkout that has the launcher, linked as npm links it, and a toolchain that shows its input. */
+let checkout: string;
+
+beforeEach(() => {
+  checkout = realpathSync(mkdtempSync(join(tmpdir(), "launcher test ")));
+  mkdirSync(join(checkout, "tools/pulumi/toolchain"), { recursive: true });
+  mkdirSync(join(checkout, "node_modules/.bin"), { recursive: true });
+  mkdirSync(join(checkout, "images"));
+  cpSync(join(__dirname, "../../tools/pulumi/pulumi"), join(checkout, "tools/pulumi/pulumi"));
+  symlinkSync("../../tools/pulumi/pulumi", join(checkout, "node_modules/.bin/pulumi"));
+  writeFileSync(
+    join(checkout, "Pulumi.yaml"),
+    "name: lab\nbackend:\n  url: file://./.state\nconfig: {}\n",
+  );
+  writeFileSync(
+    join(checkout, "tools/pulumi/toolchain/pulumi"),
+    `#!/bin/sh
+printf '%s\\n' "$@" "pid $$" "cwd $PWD" "path $PATH" "backend \${PULUMI_BACKEND_URL-unset}" \\
+  "passphrase \${PULUMI_CONFIG_PASSPHRASE-unset}" "file \${PULUMI_CONFIG_PASSPHRASE_FILE-unset}" \\
+  "update \${PULUMI_SKIP_UPDATE_CHECK-unset}"
+exit 7
+`,
+  );
+  chmodSync(join(checkout, "tools/pulumi/toolchain/pulumi"), 0o755);
+});
+
+afterEach(() => rmSync(checkout, { recursive: true }));
+
+function launch(env: NodeJS.ProcessEnv, cwd: string, ...args: string[]) {
+  const { pid, status, stdout, stderr } = spawnSync(
+    join(checkout, "node_modules/.bin/pulumi"),
+    args,
+    { cwd, env: { PATH: "/usr/bin:/bin", ...env }, encoding: "utf8" },
+  );
+  return { pid, status, lines: stdout.trim().split("\n"), stderr };
+}
+
+test("becomes the CLI: arguments, process, exit code and all that the CLI needs", () => {
+  const { pid, status, lines, stderr } = launch({}, checkout, "config", "set", "a b", "");
+  expect({ status, lines, stderr }).toEqual({
+    status: 7,
+    stderr: "",
+    lines: [
+      "config",
+      "set",
+      "a b",
+      "",
+      `pid ${pid}`,
+      `cwd ${checkout}`,
+      `path ${checkout}/tools/pulumi/toolchain:/usr/bin:/bin:${checkout}/node_modules/@pulumi/pulumi`,
+      `backend file://${checkout}/.state`,
+      "passphrase ",
+      "file unset",
+      "update true",
+    ],
+  });
+  expect(existsSync(join(checkout, ".state"))).toBe(true);
+});
+
+test.each([
+  ["in a sub-folder", "images", {}, "file://CHECKOUT/.state"],
+  ["outside the checkout", "..", {}, "unset"],
+  ["a backend of the user's", ".", { PULUMI_BACKEND_URL: "s3://mine" }, "s3://mine"],
+])("backend: %s", (_, folder, env, expected) => {
+  const { lines } = launch(env, join(checkout, folder), "up");
+  expect(lines.find((line) => line.startsWith("backend "))).toBe(
+    `backend ${expected.replace("CHECKOUT", checkout)}`,
+  );
+});
+
+test.each([
+  ["url: 'file://./here'", "file://CHECKOUT/here"],
+  ["backend: {url: file://./here}", "file://CHECKOUT/here"],
+  ["url: s3://bucket", "unset"],
+])("backend of Pulumi.yaml: %s", (text, expected) => {
+  writeFileSync(join(checkout, "Pulumi.yaml"), `name: lab\n${text}\n`);
+  expect(launch({}, checkout, "up").lines.find((line) => line.startsWith("backend "))).toBe(
+    `backend ${expected.replace("CHECKOUT", checkout)}`,
+  );
+});
+
+test.each([
+  [{ PULUMI_CONFIG_PASSPHRASE: "secret" }, ["passphrase secret", "file unset"]],
+  [{ PULUMI_CONFIG_PASSPHRASE_FILE: "/p" }, ["passphrase unset", "file /p"]],
+])("passphrase of the user's: %j", (env, expected) => {
+  const { lines } = launch(env, checkout, "up");
+  expect(lines.filter((line) => /^(passphrase|file) /.test(line))).toEqual(expected);
+});
+
+test("says what to do when nothing is set up", () => {
+  rmSync(join(checkout, "tools/pulumi/toolchain"), { recursive: true });
+  const { status, lines, stderr } = launch({}, checkout, "up");
+  expect({ status, lines, stderr }).toEqual({
+    status: 1,
+    lines: [""],
+    stderr:
+      "The Pulumi CLI of this checkout is not set up (or was removed since). Run: npm run setup\n",
+  });
+});

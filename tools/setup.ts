@@ -1,0 +1,48 @@
+/** `npm run setup`: everything the lab needs, step by step. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { baseImage } from "./setup/baseImage";
+import { asRoot, run } from "./setup/commands";
+import { dockerEngine } from "./setup/dockerEngine";
+import { dockerPlugin, forgetOfflinePlugin } from "./setup/dockerPlugin";
+import { withLock } from "./setup/lock";
+import { cache } from "./setup/places";
+import { pulumiCli } from "./setup/pulumiCli";
+import { complete } from "./setup/step";
+
+const say = (line: string) => console.log(line);
+
+/**
+ * Goes through all steps; one that is done costs next to nothing.
+ *
+ * @throws naming the step that failed and what to do about it.
+ */
+export async function setUp({ retryDownloads = false } = {}): Promise<void> {
+  await withLock(
+    join(cache, "setup.lock"),
+    async () => {
+      await removeLeftovers();
+      if (retryDownloads) forgetOfflinePlugin();
+      for (const step of [dockerEngine, pulumiCli, dockerPlugin, baseImage()]) {
+        await complete(step, say);
+      }
+    },
+    (owner) => say(`… another set-up is running (process ${owner}); waiting for it`),
+  );
+}
+
+/** What an interrupted set-up left half done; some of it is root's, and may hold a mounted /proc. */
+async function removeLeftovers(): Promise<void> {
+  const left = readdirSync(cache).filter((name) => name.startsWith("partial-"));
+  if (left.length === 0) return;
+  const careful = process.platform === "linux" ? ["--one-file-system"] : [];
+  const remove = ["rm", "-rf", ...careful, ...left.map((name) => join(cache, name))];
+  await run(asRoot(remove) ?? remove);
+}
+
+if (require.main === module) {
+  setUp({ retryDownloads: process.argv.includes("--retry-downloads") }).catch((error: Error) => {
+    console.error(`\n${error.message}`);
+    process.exit(1);
+  });
+}

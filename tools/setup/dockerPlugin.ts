@@ -1,0 +1,64 @@
+/** The plugin behind the Docker resources: the official one, or the checkout's own offline provider. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "./commands";
+import { isReachable } from "./download";
+import { checkout, launcher, pluginsFolder } from "./places";
+import type { Step } from "./step";
+import { readLink, setLink } from "./toolchain";
+
+/** The SDK's version is the plugin's. */
+const { version } = JSON.parse(
+  readFileSync(require.resolve("@pulumi/docker/package.json"), "utf8"),
+) as { version: string };
+
+const plugin = "pulumi-resource-docker";
+const offline = join(checkout, "providers", "docker", plugin);
+const downloads = "https://get.pulumi.com/releases/plugins/";
+
+export const dockerPlugin: Step = {
+  name: "Docker plugin",
+  check() {
+    if (hasOfficial()) {
+      setLink(plugin, undefined); // a plugin on PATH would win over the official one
+      return Promise.resolve(`official ${version}, ${pluginsFolder}`);
+    }
+    // The link is also the memory that the download failed: it is not tried at each start.
+    return Promise.resolve(
+      readLink(plugin) === offline && existsSync(offline)
+        ? "offline provider of this checkout (`npm run setup -- --retry-downloads` asks again)"
+        : undefined,
+    );
+  },
+  ways: () =>
+    Promise.resolve([
+      {
+        does: `install the official ${version}, because ${pluginsFolder} has none`,
+        async run() {
+          if (!(await isReachable(downloads))) throw new Error(`${downloads} does not answer`);
+          await run([launcher, "plugin", "install", "resource", "docker", version], {
+            timeout: 5 * 60_000,
+          });
+        },
+      },
+      {
+        does: "use the offline provider of this checkout, because the official one is out of reach",
+        run() {
+          setLink(plugin, offline);
+          return Promise.resolve();
+        },
+      },
+    ]),
+  help: `run \`npx pulumi plugin install resource docker ${version}\` and read its message`,
+};
+
+/** Makes the next check ask for the official plugin again. */
+export function forgetOfflinePlugin(): void {
+  setLink(plugin, undefined);
+}
+
+/** Pulumi marks a plugin that is not wholly there with a file of that name beside its folder. */
+function hasOfficial(): boolean {
+  const folder = join(pluginsFolder, `resource-docker-v${version}`);
+  return existsSync(join(folder, plugin)) && !existsSync(`${folder}.partial`);
+}
