@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
-import Docker from "dockerode";
+import type Docker from "dockerode";
 
 /** Where an engine is and what says so. */
 export interface Endpoint {
@@ -37,15 +37,25 @@ export function chooseEndpoint(env: NodeJS.ProcessEnv): Endpoint {
     : readContext(env, context);
 }
 
+let connected: Docker | undefined;
+
+/** The client of the engine that the environment names, one for the process; see {@link connectTo}. */
+export function connectEngine(): Docker {
+  return (connected ??= connectTo(chooseEndpoint(process.env)));
+}
+
 /**
- * A client of the engine that the environment names. Its calls share Node's keep-alive connections.
- * Their errors are one clean sentence: the engine's own words, or the address that did not answer.
+ * A client of an engine. Its calls share Node's keep-alive connections. Their errors are one clean
+ * sentence: the engine's own words, or the address that did not answer.
  *
  * @throws if the address is of a kind that is not supported.
  */
-export function connectEngine(env: NodeJS.ProcessEnv = process.env): Docker {
-  const endpoint = chooseEndpoint(env);
-  const docker = new Docker(toOptions(endpoint));
+export function connectTo(endpoint: Endpoint): Docker {
+  // Loaded at the first call that needs the engine: a preview that changes nothing needs none, and
+  // dockerode takes as long to load as all the rest of a provider.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const Client = require("dockerode") as typeof Docker;
+  const docker = new Client(toOptions(endpoint));
   const dial = docker.modem.dial.bind(docker.modem);
   docker.modem.dial = (options, callback) =>
     dial(options, (error, result) => callback?.(error && explainError(error, endpoint), result));
@@ -115,6 +125,17 @@ export async function runInContainer(
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+/** The engine frames each piece of output of a container without a terminal with 8 bytes. */
+export function withoutFrames(logs: Buffer): string {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at + 8 <= logs.length;) {
+    const end = at + 8 + logs.readUInt32BE(at + 4);
+    pieces.push(logs.subarray(at + 8, end));
+    at = end;
+  }
+  return Buffer.concat(pieces).toString();
 }
 
 async function collect(stream: PassThrough): Promise<string> {

@@ -142,7 +142,10 @@ export function serve(options: ServerOptions): void {
     setTimeout(() => process.exit(1), STOP_DEADLINE_MS);
     calls.cancel();
     await calls.settle();
+    // Lets the last answers out. The engine may keep its connection open without a call, which is
+    // nothing to wait for: the CLI would stand still for the 5 s that it gives a plugin to end.
     server.tryShutdown(() => process.exit(0));
+    setTimeout(() => process.exit(0), DRAIN_MS);
   };
   process.on("SIGINT", () => void stop());
   process.on("SIGTERM", () => void stop());
@@ -159,6 +162,9 @@ const UNLIMITED_MESSAGES = {
 
 /** How long calls under way may take to stop before the process ends. */
 const STOP_DEADLINE_MS = 10_000;
+
+/** How long the last answers may take to get out. */
+const DRAIN_MS = 100;
 
 /** The calls under way. */
 class Calls {

@@ -13,7 +13,7 @@ if [ ! -e "$bundle" ] || [ -n "$(find "$providers" "$checkout/haproxy" \
   head -n 1)" ]; then
   # Renamed when whole: two commands may start at the same time.
   "$checkout/node_modules/.bin/esbuild" "$providers/$1/main.ts" --bundle --platform=node \
-    --target=node20 --external:*.node --log-level=error --outfile="$bundle.$$"
+    --target=node20 --external:dockerode --log-level=error --outfile="$bundle.$$"
   mv "$bundle.$$" "$bundle"
 fi
 exec node "$bundle" "$2"

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { Interface, createInterface } from "node:readline";
 import { Readable } from "node:stream";
-import Docker from "dockerode";
+import type Docker from "dockerode";
 import { pack } from "tar-stream";
-import { isNotFound } from "../engine";
+import { isNotFound, withoutFrames } from "../engine";
 import { CheckFailure, Context, PartialFailure, ResourceType } from "../server";
 import {
   COMPUTED_OUTPUTS,
@@ -33,9 +33,9 @@ const START_GRACE_MS = 100;
 const STILL_TO_WAIT_FOR = { wait: false };
 
 /** Containers; their limits and restart policy change in place, everything else replaces. */
-export function container(docker: Docker): ResourceType<ContainerInputs, Values> {
+export function container(connect: () => Docker): ResourceType<ContainerInputs, Values> {
   const readState = async (id: string, inputs: Values) =>
-    toContainerState(await docker.getContainer(id).inspect(), inputs);
+    toContainerState(await connect().getContainer(id).inspect(), inputs);
 
   return {
     check(news) {
@@ -49,15 +49,15 @@ export function container(docker: Docker): ResourceType<ContainerInputs, Values>
 
     async create(inputs, context) {
       if (context.preview) return { id: "", state: planState(inputs, COMPUTED_OUTPUTS) };
-      const created = await docker
+      const created = await connect()
         .createContainer(toCreateOptions(inputs))
         .catch((error: Error) => {
           throw new Error(`Unable to create container: ${error.message}`);
         });
       try {
-        await connectNetworks(docker, created, inputs);
+        await connectNetworks(connect(), created, inputs);
         await upload(created, inputs.uploads ?? []);
-        if (inputs.start) await start(docker, created, inputs, context);
+        if (inputs.start) await start(connect(), created, inputs, context);
         return { id: created.id, state: await readState(created.id, inputs) };
       } catch (error) {
         if (error instanceof NotHealthy) {
@@ -88,14 +88,14 @@ export function container(docker: Docker): ResourceType<ContainerInputs, Values>
 
     async update(id, state, _olds, news, context) {
       if (context.preview) return { ...state, ...withoutNotes(news) };
-      const existing = docker.getContainer(id);
+      const existing = connect().getContainer(id);
       await existing.update(toUpdateOptions(news)).catch((error: Error) => {
         throw new Error(`Unable to update container: ${error.message}`);
       });
       const { Running } = (await existing.inspect()).State;
       const isToWait = news.wait === true && state.wait !== true;
       if (news.start && news.mustRun && (isToWait || !Running)) {
-        await start(docker, existing, news, context);
+        await start(connect(), existing, news, context);
       }
       // As in the official plugin, what has no effect on a running container, such as a new health
       // check, is recorded as done all the same.
@@ -107,7 +107,7 @@ export function container(docker: Docker): ResourceType<ContainerInputs, Values>
     },
 
     async delete(id, state) {
-      const existing = docker.getContainer(id);
+      const existing = connect().getContainer(id);
       const grace = (state.destroyGraceSeconds ?? 0) as number;
       try {
         if (grace > 0) await existing.stop({ t: grace }).catch(ignoreStopped);
@@ -287,17 +287,6 @@ async function expectRunning(
   throw new Error(
     `container "${Name.slice(1)}" exited with code ${State.ExitCode}${words ? `:\n${words}` : ""}`,
   );
-}
-
-/** The engine frames each piece of output of a container without a terminal with 8 bytes. */
-function withoutFrames(logs: Buffer): string {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at + 8 <= logs.length;) {
-    const end = at + 8 + logs.readUInt32BE(at + 4);
-    pieces.push(logs.subarray(at + 8, end));
-    at = end;
-  }
-  return Buffer.concat(pieces).toString();
 }
 
 /** Stopping what is stopped is no error; the engine answers 304. */

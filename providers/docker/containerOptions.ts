@@ -2,7 +2,7 @@
  * Containers in two languages: the program's and the engine's. Pure translation, both ways.
  */
 import { posix } from "node:path";
-import Docker from "dockerode";
+import type Docker from "dockerode";
 import { LABELS, Label, Properties, Shape, Values, toLabelMap, withoutNotes } from "./properties";
 
 export interface ContainerInputs extends Values {

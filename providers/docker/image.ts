@@ -3,7 +3,7 @@ import { join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
-import Docker from "dockerode";
+import type Docker from "dockerode";
 import { CheckFailure, Context, ResourceType, UNKNOWN, hasUnknown, secret } from "../server";
 import { BuildContext, digestContext, packContext } from "./buildContext";
 import { BuildMessage, BuildProgress } from "./buildProgress";
@@ -46,7 +46,7 @@ const IMAGE: Properties = {
 };
 
 /** Images built by the engine's BuildKit and kept there; pushing is left to the official plugin. */
-export function image(docker: Docker): ResourceType<ImageInputs, Values> {
+export function image(connect: () => Docker): ResourceType<ImageInputs, Values> {
   return {
     check(news) {
       return checkImage(news);
@@ -65,7 +65,7 @@ export function image(docker: Docker): ResourceType<ImageInputs, Values> {
     },
 
     async create(inputs, context) {
-      return { id: inputs.imageName, state: await build(docker, inputs, context) };
+      return { id: inputs.imageName, state: await build(connect(), inputs, context) };
     },
 
     read(id, state, inputs) {
@@ -76,7 +76,7 @@ export function image(docker: Docker): ResourceType<ImageInputs, Values> {
     },
 
     update(_id, _state, _olds, news, context) {
-      return build(docker, news, context);
+      return build(connect(), news, context);
     },
 
     delete() {

@@ -10,26 +10,14 @@ import { image } from "./image";
 import { network } from "./network";
 import { volume } from "./volume";
 
-function connect(): ReturnType<typeof connectEngine> {
-  try {
-    return connectEngine();
-  } catch (error) {
-    // The CLI shows what a plugin says before it ends.
-    console.error((error as Error).message);
-    process.exit(1);
-  }
-}
-
-const docker = connect();
-
 serve({
   name: "docker",
   version: "5.2.0",
   checkConfig: checkSettings,
   resources: {
-    "docker:index/container:Container": container(docker),
-    "docker:index/image:Image": image(docker),
-    "docker:index/network:Network": network(docker),
-    "docker:index/volume:Volume": volume(docker),
+    "docker:index/container:Container": container(connectEngine),
+    "docker:index/image:Image": image(connectEngine),
+    "docker:index/network:Network": network(connectEngine),
+    "docker:index/volume:Volume": volume(connectEngine),
   },
 });

@@ -1,4 +1,4 @@
-import Docker from "dockerode";
+import type Docker from "dockerode";
 import { isNotFound } from "../engine";
 import { ResourceType } from "../server";
 import {
@@ -62,9 +62,9 @@ export const NETWORK: Properties = {
 };
 
 /** Docker networks; every change replaces. */
-export function network(docker: Docker): ResourceType<NetworkInputs, Values> {
+export function network(connect: () => Docker): ResourceType<NetworkInputs, Values> {
   const inspect = async (id: string, inputs: Values) =>
-    toNetworkState(await docker.getNetwork(id).inspect(), inputs);
+    toNetworkState(await connect().getNetwork(id).inspect(), inputs);
   return {
     check(news) {
       return checkInputs(NETWORK, news) as { inputs: NetworkInputs; failures: [] };
@@ -80,9 +80,11 @@ export function network(docker: Docker): ResourceType<NetworkInputs, Values> {
 
     async create(inputs, { preview }) {
       if (preview) return { id: "", state: planState(inputs, ["scope"]) };
-      const { id } = await docker.createNetwork(toNetworkOptions(inputs)).catch((error: Error) => {
-        throw new Error(`Unable to create network: ${error.message}`);
-      });
+      const { id } = await connect()
+        .createNetwork(toNetworkOptions(inputs))
+        .catch((error: Error) => {
+          throw new Error(`Unable to create network: ${error.message}`);
+        });
       return { id, state: await inspect(id, inputs) };
     },
 
@@ -105,7 +107,7 @@ export function network(docker: Docker): ResourceType<NetworkInputs, Values> {
     },
 
     async delete(id) {
-      await docker
+      await connect()
         .getNetwork(id)
         .remove()
         .catch((error: Error) => {

@@ -1,4 +1,4 @@
-import Docker from "dockerode";
+import type Docker from "dockerode";
 import { isNotFound } from "../engine";
 import { ResourceType } from "../server";
 import {
@@ -29,7 +29,7 @@ export const VOLUME: Properties = {
 };
 
 /** Named volumes; every change replaces. */
-export function volume(docker: Docker): ResourceType<VolumeInputs, Values> {
+export function volume(connect: () => Docker): ResourceType<VolumeInputs, Values> {
   return {
     check(news) {
       return checkInputs(VOLUME, news) as { inputs: VolumeInputs; failures: [] };
@@ -45,7 +45,7 @@ export function volume(docker: Docker): ResourceType<VolumeInputs, Values> {
 
     async create(inputs, { preview }) {
       if (preview) return { id: "", state: planState(inputs, ["mountpoint"]) };
-      await docker
+      await connect()
         .createVolume({
           Name: inputs.name,
           Driver: inputs.driver,
@@ -57,13 +57,13 @@ export function volume(docker: Docker): ResourceType<VolumeInputs, Values> {
         });
       return {
         id: inputs.name,
-        state: toVolumeState(await docker.getVolume(inputs.name).inspect()),
+        state: toVolumeState(await connect().getVolume(inputs.name).inspect()),
       };
     },
 
     async read(id, _state, inputs) {
       try {
-        const state = toVolumeState(await docker.getVolume(id).inspect());
+        const state = toVolumeState(await connect().getVolume(id).inspect());
         return { id, inputs: readInputs(VOLUME, inputs, state) as VolumeInputs, state };
       } catch (error) {
         if (isNotFound(error)) return undefined;
@@ -76,7 +76,7 @@ export function volume(docker: Docker): ResourceType<VolumeInputs, Values> {
     },
 
     async delete(id) {
-      await docker
+      await connect()
         .getVolume(id)
         .remove({ force: true })
         .catch((error: Error) => {

@@ -22,8 +22,6 @@ export interface HaproxyConfigProperties {
   __declaration: Declaration;
 }
 
-const engine = connectEngine();
-
 /** haproxy.cfg in the running balancer, pushed by `docker exec` into its configurator. */
 export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigProperties> = {
   async check(news) {
@@ -112,7 +110,7 @@ type Outcome =
 
 /** @throws Error when there is no such container or no engine */
 async function call(id: string, request: ControlRequest, context: Context): Promise<Outcome> {
-  const container = engine.getContainer(id);
+  const container = connectEngine().getContainer(id);
   let outcome: Outcome | undefined;
   const onLine = (line: string) => {
     const reply = JSON.parse(line) as ControlReply;

@@ -12,8 +12,8 @@ import { connectEngine, isNotFound, runInContainer } from "../../providers/engin
 import { Context, PartialFailure } from "../../providers/server";
 
 const docker = connectEngine();
-const containers = container(docker);
-const images = image(docker);
+const containers = container(connectEngine);
+const images = image(connectEngine);
 const name = `docker-provider-${process.pid}`;
 const base = "debian:trixie-slim";
 const folder = mkdtempSync(join(tmpdir(), `${name}-`));
@@ -188,7 +188,7 @@ test("an ignored Dockerfile and one outside of the folder still build", async ()
 });
 
 test("what is gone already is deleted without an error", async () => {
-  const networks = network(docker);
+  const networks = network(connectEngine);
   const wanted = { name, ipamDriver: "default" } as NetworkInputs;
   const { id, state } = await networks.create(wanted, context());
   await networks.delete(id, state, context());

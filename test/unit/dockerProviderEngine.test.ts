@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chooseEndpoint, connectEngine } from "../../providers/engine";
+import { chooseEndpoint, connectTo } from "../../providers/engine";
 
 const config = mkdtempSync(join(tmpdir(), "docker-config-"));
 const id = createHash("sha256").update("far").digest("hex");
@@ -50,7 +50,7 @@ test("a context that is not there is an error", () => {
 });
 
 test("an address of another kind is refused", () => {
-  expect(() => connectEngine({ DOCKER_HOST: "fd://" })).toThrow(
+  expect(() => connectTo(chooseEndpoint({ DOCKER_HOST: "fd://" }))).toThrow(
     'DOCKER_HOST names the Docker engine "fd://"; ' +
       "allowed are unix://, npipe://, tcp:// and ssh://",
   );
@@ -60,7 +60,7 @@ test.each([
   ["unix:///nowhere.sock", "connect ENOENT /nowhere.sock"],
   ["tcp://127.0.0.1:1", "connect ECONNREFUSED 127.0.0.1:1"],
 ])("an engine that does not answer at %s is named", async (address, reason) => {
-  await expect(connectEngine({ DOCKER_HOST: address }).ping()).rejects.toThrow(
+  await expect(connectTo(chooseEndpoint({ DOCKER_HOST: address })).ping()).rejects.toThrow(
     `the Docker engine at ${address} (DOCKER_HOST): ${reason}`,
   );
 });
