@@ -249,12 +249,8 @@ test("after all those kills the cluster serves as before", async () => {
 test("docker logs marks every line with its process", async () => {
   const logs = async (name: string) => {
     const raw = await lab.container(name).logs({ stdout: true, stderr: true });
-    return new Set(
-      text
-        .trim()
-        .split("\n")
-        .map((line) => line.split(":")[0]),
-    );
+    const lines = withoutFrames(raw).trim().split("\n");
+    return new Set(lines.map((line) => line.split(":")[0]));
   };
   expect(await logs("s1")).toEqual(new Set(["app"]));
   expect(await logs("ha")).toEqual(new Set(["haproxy", "configurator"]));
