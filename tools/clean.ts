@@ -4,6 +4,9 @@ import { readPulumi, runPulumi } from "./runPulumi";
 
 const stack = "dev";
 
+/** How the engine lists an image whose tag went to a newer build. */
+const UNTAGGED = "<none>:<none>";
+
 async function clean(): Promise<void> {
   const stacks = readPulumi("stack", "ls") as { name: string }[];
   if (stacks.some(({ name }) => name === stack)) {
@@ -21,7 +24,10 @@ async function removeImages(): Promise<string[]> {
   const images = await engine.listImages({
     filters: { label: [`dynamic-scaling-lab.stack=${stack}`] },
   });
-  const names = images.flatMap(({ Id, RepoTags }) => (RepoTags?.length ? RepoTags : [Id]));
+  const names = images.flatMap(({ Id, RepoTags }) => {
+    const tags = (RepoTags ?? []).filter((tag) => tag !== UNTAGGED);
+    return tags.length > 0 ? tags : [Id];
+  });
   for (const name of names) await engine.getImage(name).remove();
   return names;
 }
