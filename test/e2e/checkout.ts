@@ -1,4 +1,5 @@
 import { execFile, execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -42,10 +43,12 @@ export class LabCheckout {
 
   /** Makes the copy and its stack; nothing is deployed yet. */
   static async create(stack: string): Promise<LabCheckout> {
-    const [httpPort, statsPort, adminPort, nodePorts] = await findFreePorts(stack);
+    // Labs made at the same time begin their search at different places.
+    const place = createHash("sha256").update(stack).digest()[0];
+    const [httpPort, statsPort, adminPort, nodePorts] = await findFreePorts(place);
     const lab = new LabCheckout(stack, {
       namePrefix: `${stack}-`,
-      subnet: await findFreeSubnet(),
+      subnet: await findFreeSubnet(place),
       httpPort,
       statsPort,
       adminPort,
@@ -131,17 +134,15 @@ export class LabCheckout {
 }
 
 /** Ports that are free now, the last the first of a run of 20. */
-async function findFreePorts(stack: string): Promise<number[]> {
+async function findFreePorts(place: number): Promise<number[]> {
   const free = await Promise.all([0, 0, 0].map(findFreePort));
-  for (let first = 21_000; first < 30_000; first += 20) {
-    const all = Array.from({ length: 20 }, (_, i) => findFreePort(first + i));
-    const ok = await Promise.all(all).then(
-      () => true,
-      () => false,
-    );
-    if (ok) return [...free, first];
+  for (let i = 0; i < 256; i++) {
+    const first = 21_000 + 20 * ((place + i) % 256);
+    const run = Array.from({ length: 20 }, (_, offset) => findFreePort(first + offset));
+    const results = await Promise.allSettled(run);
+    if (results.every(({ status }) => status === "fulfilled")) return [...free, first];
   }
-  throw new Error(`no 20 free ports in a row for ${stack}`);
+  throw new Error("no 20 free ports in a row from 21000 to 26119");
 }
 
 function findFreePort(port: number): Promise<number> {
@@ -154,12 +155,12 @@ function findFreePort(port: number): Promise<number> {
   });
 }
 
-async function findFreeSubnet(): Promise<string> {
+async function findFreeSubnet(place: number): Promise<string> {
   const networks = await engine.listNetworks();
   const taken = networks.flatMap(({ IPAM }) => (IPAM?.Config ?? []).map(({ Subnet }) => Subnet));
-  for (let i = 100; i < 200; i++) {
-    const subnet = `10.213.${i}.0/24`;
+  for (let i = 0; i < 256; i++) {
+    const subnet = `10.213.${(place + i) % 256}.0/24`;
     if (!taken.includes(subnet)) return subnet;
   }
-  throw new Error("no free subnet from 10.213.100.0/24 to 10.213.199.0/24");
+  throw new Error("no free subnet in 10.213.0.0/16");
 }
