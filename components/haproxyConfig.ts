@@ -5,6 +5,8 @@ import { renderHaproxyConfig } from "../haproxy/render";
 export interface HaproxyConfigArgs {
   /** Id of the running balancer. */
   container: pulumi.Input<string>;
+  /** Container id of each node, by name: a node in a new container is waited for again. */
+  backends: pulumi.Input<Record<string, pulumi.Input<string>>>;
   /** Template, settings and nodes; plain, so that a preview can render them. */
   declaration: Declaration;
   /** Longest wait until every node serves, s. */
@@ -20,14 +22,14 @@ export class HaproxyConfig extends pulumi.CustomResource {
   declare readonly text: pulumi.Output<string>;
 
   constructor(name: string, args: HaproxyConfigArgs, opts?: pulumi.CustomResourceOptions) {
-    const { container, declaration, readyTimeout } = args;
+    const { container, backends, declaration, readyTimeout } = args;
     const { template, settings, nodes } = declaration;
     const text = renderHaproxyConfig(template, settings, nodes);
     const timeout = `${readyTimeout}s`;
     super(
       "lab:index:HaproxyConfig",
       name,
-      { container, text, __declaration: declaration },
+      { container, text, backends, __declaration: declaration },
       { customTimeouts: { create: timeout, update: timeout }, ...opts },
     );
   }

@@ -18,8 +18,8 @@ export interface LoadBalancerArgs {
   settings: ProxySettings;
   /** The servers to balance over. */
   servers: ProxyNode[];
-  /** The servers' containers: the config is pushed, and waited for, when they run. */
-  backends: docker.Container[];
+  /** The servers' containers by name: the config is pushed, and waited for, when they run. */
+  backends: Record<string, docker.Container>;
   /** Longest wait until every server passes its health check, s. */
   readyTimeout: number;
 }
@@ -34,10 +34,13 @@ export class LoadBalancer extends pulumi.ComponentResource {
       "haproxy.cfg",
       {
         container: balancer.id,
+        backends: Object.fromEntries(
+          Object.entries(backends).map(([server, { id }]) => [server, id]),
+        ),
         declaration: { template: readFileSync(TEMPLATE, "utf8"), settings, nodes: servers },
         readyTimeout,
       },
-      { parent: this, dependsOn: backends },
+      { parent: this },
     );
     this.registerOutputs({});
   }

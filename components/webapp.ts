@@ -15,13 +15,17 @@ export interface WebAppArgs {
 
 /** The web nodes, started in parallel. */
 export class WebApp extends pulumi.ComponentResource {
-  readonly containers: docker.Container[];
+  /** By node name. */
+  readonly containers: Record<string, docker.Container>;
 
   constructor(name: string, args: WebAppArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:WebApp", name, {}, opts);
     const { nodes, ...shared } = args;
-    this.containers = nodes.map((member) =>
-      createMemberContainer({ member, ...shared }, { parent: this }),
+    this.containers = Object.fromEntries(
+      nodes.map((member) => [
+        member.name,
+        createMemberContainer({ member, ...shared }, { parent: this }),
+      ]),
     );
     this.registerOutputs({});
   }

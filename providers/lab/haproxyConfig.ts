@@ -15,6 +15,8 @@ export interface HaproxyConfigProperties {
   container: string;
   /** The rendered haproxy.cfg of the declared nodes: the thing to read in a diff. */
   text: string;
+  /** Container id of each node. A node in a new container has to prove anew that it serves. */
+  backends: Record<string, string>;
   /**
    * What the configurator is told. All that shows of it is in `text`; the two underscores are
    * Pulumi's mark for a property that is kept but not displayed, so a diff says it once.
@@ -32,6 +34,11 @@ export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigP
     const detailed: Record<string, DiffKind> = {};
     if (news.container !== state.container) detailed.container = "update";
     if (news.text !== state.text) detailed.text = "update";
+    // A node that comes or goes shows in the text already.
+    for (const [name, id] of Object.entries(news.backends)) {
+      const before = state.backends[name];
+      if (before !== undefined && before !== id) detailed[`backends.${name}`] = "update";
+    }
     const told = revisionOf(news.__declaration) !== revisionOf(state.__declaration);
     return { changes: told || Object.keys(detailed).length > 0, detailed };
   },
@@ -113,8 +120,10 @@ async function call(id: string, request: ControlRequest, context: Context): Prom
   const container = connectEngine().getContainer(id);
   let outcome: Outcome | undefined;
   const onLine = (line: string) => {
-    const reply = JSON.parse(line) as ControlReply;
-    if ("progress" in reply) context.log("info", reply.progress, true);
+    const reply = parseReply(line);
+    // A command that could not be started leaves the container runtime's words here.
+    if (reply === undefined) outcome = { unavailable: line };
+    else if ("progress" in reply) context.log("info", reply.progress, true);
     else outcome = "error" in reply ? { refused: reply.error } : reply;
   };
   try {
@@ -126,8 +135,16 @@ async function call(id: string, request: ControlRequest, context: Context): Prom
     });
     return outcome ?? { unavailable: stderr.trim() || "the configurator went away" };
   } catch (error) {
+    context.signal.throwIfAborted();
     const { State } = await container.inspect();
-    if (State.Running && !State.Restarting) throw error;
-    return { unavailable: `the container is ${State.Status}` };
+    return { unavailable: `${(error as Error).message} (the container is ${State.Status})` };
+  }
+}
+
+function parseReply(line: string): ControlReply | undefined {
+  try {
+    return JSON.parse(line) as ControlReply;
+  } catch {
+    return undefined;
   }
 }

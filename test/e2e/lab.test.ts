@@ -1,9 +1,19 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
 import { join } from "node:path";
 import { runInContainer, withoutFrames } from "../../providers/engine";
-import { GOLDEN_COUNTS, goldenFile, renderFor } from "../golden";
+import { GOLDEN_COUNTS, goldenFile } from "../golden";
 import { LabCheckout, engine } from "./checkout";
+import {
+  configOnDisk,
+  countAnswers,
+  get,
+  identity,
+  inContainer,
+  names,
+  portOf,
+  previewed,
+  runningServers,
+} from "./observe";
 
 jest.setTimeout(300_000);
 
@@ -14,91 +24,24 @@ beforeAll(async () => {
 });
 afterAll(() => lab.remove());
 
-const names = (count: number) => Array.from({ length: count }, (_, i) => `s${i + 1}`);
-const port = (key: string) => lab.config[key] as number;
-
-/** One request on a fresh connection, so without cookie or reuse. */
-function get(hostPort: number, path = "/"): Promise<{ status: number; body: string }> {
-  return new Promise((resolve, reject) => {
-    const sent = request({ host: "127.0.0.1", port: hostPort, path, agent: false, timeout: 5000 });
-    sent.on("timeout", () => sent.destroy(new Error("no answer within 5 s")));
-    sent.on("error", reject).on("response", (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
-    });
-    sent.end();
-  });
-}
-
-/** How many of so many answers came from each node. */
-async function countAnswers(requests: number): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (let i = 0; i < requests; i++) {
-    const { tag } = JSON.parse((await get(port("httpPort"))).body) as { tag: string };
-    counts[tag] = (counts[tag] ?? 0) + 1;
-  }
-  return counts;
-}
-
-async function inContainer(name: string, ...command: string[]): Promise<string> {
-  const { stdout, stderr, exitCode } = await runInContainer(lab.container(name), command);
-  if (exitCode !== 0) throw new Error(`${command.join(" ")} in ${name}: ${stdout}${stderr}`);
-  return stdout;
-}
-
-const configOnDisk = () => inContainer("ha", "cat", "/usr/local/etc/haproxy/haproxy.cfg");
-
-/** The servers of the running process, by its admin CLI as the host reaches it. */
-async function runningServers(): Promise<string[]> {
-  const { connect } = await import("node:net");
-  const { text } = await import("node:stream/consumers");
-  const cli = connect(port("adminPort"), "127.0.0.1");
-  cli.write("show servers state nodes\n");
-  const lines = (await text(cli)).split("\n").filter((line) => /^\d+ nodes /.test(line));
-  return lines.map((line) => line.split(" ")[3]);
-}
-
-/** haproxy.cfg as the program previews it for so many nodes. */
-function previewed(nodeCount: number): string {
-  return renderFor({
-    stack: lab.stack,
-    namePrefix: String(lab.config.namePrefix),
-    subnet: String(lab.config.subnet),
-    nodeCount,
-    publishAddress: "127.0.0.1",
-    adminAddress: "127.0.0.1",
-    httpPort: port("httpPort"),
-    statsPort: port("statsPort"),
-    adminPort: port("adminPort"),
-    nodePorts: port("nodePorts"),
-    serverTimeout: 1000,
-    stickySessions: true,
-    readyTimeout: 60,
-  });
-}
+const port = (key: string) => portOf(lab, key);
 
 /** File, /nodes and process agree on these nodes, and the file is the previewed one. */
 async function expectConfig(nodeCount: number): Promise<void> {
   const nodes = names(nodeCount);
-  expect(await configOnDisk()).toBe(previewed(nodeCount));
-  expect((await inContainer("ha", "ls", "/nodes")).trim().split("\n")).toEqual(
+  expect(await configOnDisk(lab)).toBe(previewed(lab, nodeCount));
+  expect((await inContainer(lab, "ha", "ls", "/nodes")).trim().split("\n")).toEqual(
     nodes.map((name) => `${name}.yaml`),
   );
-  expect(await runningServers()).toEqual(nodes);
+  expect(Object.keys(await runningServers(lab))).toEqual(nodes);
   expect(await lab.output("nodeNames")).toEqual(nodes);
 }
 
 /** Each node answers its share; meaningful only without other traffic. */
 async function expectEvenAnswers(nodeCount: number): Promise<void> {
-  const answers = await countAnswers(10 * nodeCount);
+  const answers = await countAnswers(lab, 10 * nodeCount);
   expect(Object.keys(answers).sort()).toEqual(names(nodeCount));
   for (const count of Object.values(answers)) expect(Math.abs(count - 10)).toBeLessThanOrEqual(1);
-}
-
-async function identity(name: string) {
-  const { Id, State, RestartCount } = await lab.container(name).inspect();
-  return { Id, StartedAt: State.StartedAt, RestartCount };
 }
 
 test("up: two nodes serve evenly, each reachable alone, and the stats page lists them", async () => {
@@ -150,7 +93,7 @@ test("preview --diff of 2 → 3: one container, one line of haproxy.cfg, nothing
 });
 
 test("2 → 5 → 3: no request is lost, only nodes and config are touched", async () => {
-  const before = { ha: await identity("ha"), s1: await identity("s1") };
+  const before = { ha: await identity(lab, "ha"), s1: await identity(lab, "s1") };
   let scaling = true;
   let sent = 0;
   const lost: string[] = [];
@@ -176,7 +119,7 @@ test("2 → 5 → 3: no request is lost, only nodes and config are touched", asy
   console.log(`2 → 5 → 3: ${sent} requests sent, ${lost.length} lost`);
   expect(sent).toBeGreaterThan(500);
   expect(lost).toEqual([]);
-  expect({ ha: await identity("ha"), s1: await identity("s1") }).toEqual(before);
+  expect({ ha: await identity(lab, "ha"), s1: await identity(lab, "s1") }).toEqual(before);
   await expectEvenAnswers(3);
 });
 
@@ -199,7 +142,7 @@ interface Process {
 async function listProcesses(name: string): Promise<Process[]> {
   const script =
     'for p in /proc/[0-9]*; do echo "${p#/proc/} $(stat -c %U "$p") $(tr "\\0" " " <"$p/cmdline")"; done';
-  const lines = (await inContainer(name, "sh", "-c", script)).trim().split("\n");
+  const lines = (await inContainer(lab, name, "sh", "-c", script)).trim().split("\n");
   return lines
     .map((line) => /^(\d+) (\S+) (.+)$/.exec(line))
     .filter((match) => match !== null)
@@ -225,9 +168,9 @@ test.each(SERVICES)(
       // HAProxy's worker has its master's command line: the master is the older one.
       return all.filter((found) => command.test(found.command)).sort((a, b) => a.pid - b.pid)[0];
     };
-    const before = { process: await find(), container: await identity(container) };
+    const before = { process: await find(), container: await identity(lab, container) };
     expect(before.process.user).toBe(user);
-    await inContainer(container, "sh", "-c", `kill -9 ${before.process.pid}`);
+    await inContainer(lab, container, "sh", "-c", `kill -9 ${before.process.pid}`);
     const deadline = Date.now() + 2000;
     let after = await find();
     while (after === undefined || after.pid === before.process.pid) {
@@ -235,14 +178,15 @@ test.each(SERVICES)(
       after = await find();
     }
     expect(after.user).toBe(user);
-    expect(await identity(container)).toEqual(before.container);
+    expect(await identity(lab, container)).toEqual(before.container);
   },
 );
 
 test("after all those kills the cluster serves as before", async () => {
   // An up that changes nothing waits for nothing: the nodes that were killed last may still start.
   const deadline = Date.now() + 10_000;
-  while (Object.keys(await countAnswers(9)).length < 3) expect(Date.now()).toBeLessThan(deadline);
+  while (Object.keys(await countAnswers(lab, 9)).length < 3)
+    expect(Date.now()).toBeLessThan(deadline);
   await expectConfig(3);
 });
 
@@ -257,14 +201,14 @@ test("docker logs marks every line with its process", async () => {
 });
 
 test("the admin CLI answers the host and refuses a node", async () => {
-  expect(await runningServers()).toEqual(names(3));
+  expect(Object.keys(await runningServers(lab))).toEqual(names(3));
   const ask = `
     const socket = require("net").connect(9999, "ha").on("error", () => console.log("refused"));
     socket.end("show info\\n");
     let answer = "";
     socket.on("data", (chunk) => (answer += chunk));
     socket.on("close", () => console.log("answer: " + answer));`;
-  const answer = await inContainer("s1", "node", "-e", ask);
+  const answer = await inContainer(lab, "s1", "node", "-e", ask);
   expect(answer).not.toContain("HAProxy");
   expect(answer).toMatch(/^(refused\n)?answer: \n$/);
 });
@@ -278,7 +222,7 @@ test("one changed line of the application rebuilds one layer of one image", asyn
     ha: await layers("ha"),
     app: await layers("webapp"),
   };
-  const ha = await identity("ha");
+  const ha = await identity(lab, "ha");
   const source = join(lab.folder, "images/webapp/src/app.ts");
   writeFileSync(source, readFileSync(source, "utf8").replace('hello: "world"', 'hello: "heig"'));
   await lab.up();
@@ -289,11 +233,11 @@ test("one changed line of the application rebuilds one layer of one image", asyn
   });
   expect(after.app.at(-1)).not.toBe(before.app.at(-1));
   expect(JSON.parse((await get(port("httpPort"))).body)).toMatchObject({ hello: "heig" });
-  expect(await identity("ha")).toEqual(ha);
+  expect(await identity(lab, "ha")).toEqual(ha);
 });
 
 test("a template edited in the checkout is a text diff and an update in place", async () => {
-  const ha = await identity("ha");
+  const ha = await identity(lab, "ha");
   const template = join(lab.folder, "haproxy/haproxy.cfg.hbs");
   const edited = readFileSync(template, "utf8").replace("balance roundrobin", "balance leastconn");
   writeFileSync(template, edited);
@@ -302,8 +246,8 @@ test("a template edited in the checkout is a text diff and an update in place", 
   expect(diff).toContain("+   balance leastconn");
   expect(diff).toMatch(/Resources:\n {4}~ 1 to update\n {4}\d+ unchanged\n$/);
   await lab.up();
-  expect(await configOnDisk()).toContain("  balance leastconn\n");
-  expect(await identity("ha")).toEqual(ha);
+  expect(await configOnDisk(lab)).toContain("  balance leastconn\n");
+  expect(await identity(lab, "ha")).toEqual(ha);
 });
 
 test("destroy leaves no container, network or volume", async () => {

@@ -120,7 +120,11 @@ test("the program declares the whole lab", async () => {
     }),
     image("webapp", onBase),
   ]);
-  expect(config).toEqual({ container: "ha-id", text: renderFor(LAB) });
+  expect(config).toEqual({
+    container: "ha-id",
+    text: renderFor(LAB),
+    backends: { s1: "s1-id", s2: "s2-id" },
+  });
   expect(declaration).toEqual({
     template: readFileSync("haproxy/haproxy.cfg.hbs", "utf8"),
     settings: {

@@ -6,6 +6,7 @@ const context = { preview: true } as Context;
 const state: HaproxyConfigProperties = {
   container: "c1",
   text: "global\n",
+  backends: { s1: "n1", s2: "n2" },
   __declaration: {
     template: "global\n",
     settings: {
@@ -28,6 +29,12 @@ test.each([
   ["the text", { text: "defaults\n" }, { changes: true, detailed: { text: "update" } }],
   ["the container", { container: "c2" }, { changes: true, detailed: { container: "update" } }],
   ["a new container", { container: UNKNOWN }, { changes: true, detailed: { container: "update" } }],
+  [
+    "a node's container",
+    { backends: { s1: "n1", s2: UNKNOWN } },
+    { changes: true, detailed: { "backends.s2": "update" } },
+  ],
+  ["the number of nodes alone", { backends: { s1: "n1" } }, { changes: false, detailed: {} }],
   [
     "what the template does not show",
     { __declaration: { ...state.__declaration, settings } },
