@@ -83,7 +83,10 @@ async function push(inputs: HaproxyConfigProperties, context: Context): Promise<
   for (;;) {
     const deadlineMs = deadline - Date.now();
     const request = { do: "push", declaration: inputs.__declaration, deadlineMs } as const;
-    const outcome = await call(inputs.container, request, context);
+    const outcome = await call(inputs.container, request, context).catch((error: Error) => {
+      if (!isNotFound(error)) throw error;
+      throw new Error("the balancer's container is gone; make it again with: pulumi up --refresh");
+    });
     if ("done" in outcome) return;
     if ("refused" in outcome) throw new Error(outcome.refused);
     if (Date.now() > deadline) {
