@@ -17,7 +17,7 @@ const BALANCER = 42;
 const DOCKERS_SHARE = 8;
 
 /** A Linux bridge has 1024 ports; some are left for the balancer and nodes added by hand. */
-const MAX_NODES_ON_A_BRIDGE = 1000;
+export const MAX_NODES = 1000;
 
 /** Smallest and largest prefix length: a /26 still holds .42 below Docker's share. */
 const MIN_PREFIX = 20;
@@ -34,20 +34,37 @@ export interface Subnet {
 /** What a CIDR text means, or a sentence that says what is allowed. */
 export function parseSubnet(text: string): Subnet | string {
   const allowed = `an IPv4 network such as 192.168.42.0/24, from a /${MIN_PREFIX} to a /${MAX_PREFIX}`;
-  const match = /^([0-9.]+)\/(\d{1,2})$/.exec(text);
-  if (!match || !isIPv4(match[1])) return allowed;
-  const prefix = Number(match[2]);
-  if (prefix < MIN_PREFIX || prefix > MAX_PREFIX) return allowed;
-  const address = match[1].split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-  const base = address - (address % sizeOf({ base: 0, prefix }));
+  const parsed = parseCidr(text);
+  if (!parsed || parsed.prefix < MIN_PREFIX || parsed.prefix > MAX_PREFIX) return allowed;
+  const { base: address, prefix } = parsed;
+  const base = address - (address % sizeOf(parsed));
   if (base !== address) return `its network address is ${formatAddress(base)}/${prefix}`;
+  // Docker takes these too, and breaks the host's loopback with 127.0.0.0/24.
+  const first = Math.floor(base / 2 ** 24);
+  if (first === 0 || first === 127 || first >= 224) return `${allowed}, not reserved or loopback`;
   return { base, prefix };
+}
+
+/** Whether a subnet shares addresses with a network in CIDR form; it shares none with an IPv6 one. */
+export function overlaps(subnet: Subnet, cidr: string): boolean {
+  const other = parseCidr(cidr);
+  if (!other) return false;
+  const larger = Math.max(sizeOf(subnet), sizeOf(other));
+  return Math.floor(subnet.base / larger) === Math.floor(other.base / larger);
+}
+
+/** Address, which may have host bits, and prefix length. */
+function parseCidr(text: string): Subnet | undefined {
+  const match = /^([0-9.]+)\/(\d{1,2})$/.exec(text);
+  if (!match || !isIPv4(match[1]) || Number(match[2]) > 32) return undefined;
+  const base = match[1].split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  return { base, prefix: Number(match[2]) };
 }
 
 /** Number of web nodes that the plan holds. */
 export function maxNodes(subnet: Subnet): number {
   const held = sizeOf(subnet) - dockersShare(subnet) - FIRST_NODE - 1;
-  return Math.min(held, MAX_NODES_ON_A_BRIDGE);
+  return Math.min(held, MAX_NODES);
 }
 
 /** Address of the network's gateway, by which the host shows up in the lab. */

@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
-import { maxNodes, parseSubnet } from "./addressPlan";
+import { MAX_NODES, maxNodes, parseSubnet } from "./addressPlan";
 
 /** The stack's configuration, checked. Defaults and descriptions stand in Pulumi.yaml. */
 export interface LabConfig {
@@ -23,7 +23,11 @@ export interface LabConfig {
   readyTimeout: number;
 }
 
-/** The only reader of the stack's configuration. @throws Error as {@link checkConfig} does */
+/**
+ * The only reader of the stack's configuration.
+ *
+ * @throws pulumi.RunError as {@link checkConfig} does, or Pulumi's own for a wrong type
+ */
 export function readConfig(): LabConfig {
   const config = new pulumi.Config();
   return checkConfig({
@@ -45,19 +49,45 @@ export function readConfig(): LabConfig {
 
 const MAX_PORT = 65535;
 
-/** Docker: a letter or digit, then letters, digits, `_`, `.`, `-`; image names are lower case. */
-const NAME_PREFIX = /^([a-z0-9][a-z0-9_.-]{0,30})?$/;
+/** Longest number of characters of a value in a message. */
+const SHOWN = 80;
+
+/** Docker: image names are lower case, with single separators between runs of letters and digits. */
+const NAME_PREFIX = /^([a-z0-9]+([._]|__|-+|$))*$/;
+const MAX_NAME_PREFIX = 31;
+
+/** Docker: an image tag may hold `.` and `-` but not begin with them. */
+const IMAGE_TAG = /^\w[\w.-]*$/;
+
+/** One problem in one line: key, value, what is allowed. */
+export function refusal(config: LabConfig, key: keyof LabConfig, allowed: string): string {
+  const value = config[key];
+  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const short = shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown;
+  return `${key}: ${short} is not allowed; ${allowed}`;
+}
+
+/**
+ * Ends the program if there are problems, before it declares anything.
+ *
+ * @throws pulumi.RunError with a line for each problem; Pulumi shows it without a stack trace
+ */
+export function refuseIfAny(problems: string[]): void {
+  if (problems.length === 0) return;
+  const lines = problems.join("\n").replaceAll("\n", "\n  ");
+  throw new pulumi.RunError(`nothing was changed, because\n  ${lines}`);
+}
 
 /**
  * Checks ranges and what must fit together.
  *
  * @returns the same configuration
- * @throws Error with a line for each value that is not allowed: key, value, what is allowed
+ * @throws pulumi.RunError with a line for each value that is not allowed
  */
 export function checkConfig(config: LabConfig): LabConfig {
   const problems: string[] = [];
   const refuse = (key: keyof LabConfig, allowed: string) =>
-    problems.push(`${key}: ${JSON.stringify(config[key])} is not allowed; ${allowed}`);
+    problems.push(refusal(config, key, allowed));
   const checkRange = (key: keyof LabConfig, min: number, max: number, what: string) => {
     const value = config[key] as number;
     if (!Number.isInteger(value) || value < min || value > max) {
@@ -68,9 +98,13 @@ export function checkConfig(config: LabConfig): LabConfig {
   const subnet = parseSubnet(config.subnet);
   if (typeof subnet === "string") refuse("subnet", subnet);
   else
-    checkRange("nodeCount", 0, maxNodes(subnet), `a number of nodes that ${config.subnet} holds,`);
-  if (!NAME_PREFIX.test(config.namePrefix)) {
-    refuse("namePrefix", "nothing, or up to 31 of a-z 0-9 _ . - that begin with a-z or 0-9");
+    checkRange("nodeCount", 1, maxNodes(subnet), `a number of nodes that ${config.subnet} holds,`);
+  if (!IMAGE_TAG.test(config.stack)) {
+    refuse("stack", "a name that can be an image's tag: it begins with a letter, a digit or _");
+  }
+  if (config.namePrefix.length > MAX_NAME_PREFIX || !NAME_PREFIX.test(config.namePrefix)) {
+    const allowed = `nothing, or up to ${MAX_NAME_PREFIX} of a-z 0-9, after them . _ __ or dashes`;
+    refuse("namePrefix", allowed);
   }
   for (const key of ["publishAddress", "adminAddress"] as const) {
     if (!isIPv4(config[key])) refuse(key, "an IPv4 address of this host, or 0.0.0.0 for all");
@@ -83,28 +117,35 @@ export function checkConfig(config: LabConfig): LabConfig {
   checkNodePorts(config, refuse);
   checkPortsDiffer(config, refuse);
 
-  if (problems.length > 0) throw new Error(`configuration\n  ${problems.join("\n  ")}`);
+  refuseIfAny(problems);
   return config;
 }
 
 type Refuse = (key: keyof LabConfig, allowed: string) => void;
 
-function checkNodePorts({ nodePorts, nodeCount }: LabConfig, refuse: Refuse): void {
-  const last = MAX_PORT - Math.max(nodeCount, 1) + 1;
+function checkNodePorts(config: LabConfig, refuse: Refuse): void {
+  const { nodePorts } = config;
+  const nodes = countPorts(config);
+  const last = MAX_PORT - nodes + 1;
   if (!Number.isInteger(nodePorts) || nodePorts < 0 || nodePorts > last) {
-    refuse("nodePorts", `0, or a first port from 1 to ${last} for ${nodeCount} nodes`);
+    refuse("nodePorts", `0, or a first port from 1 to ${last} for ${nodes} nodes`);
   }
 }
 
 function checkPortsDiffer(config: LabConfig, refuse: Refuse): void {
   const keys = ["httpPort", "statsPort", "adminPort"] as const;
+  const { nodePorts } = config;
+  const last = nodePorts + countPorts(config) - 1;
   keys.forEach((key, i) => {
     const twin = keys.slice(0, i).find((other) => config[other] === config[key]);
     if (twin) refuse(key, `a port that ${twin} does not use`);
-    const { nodePorts, nodeCount } = config;
-    const isNodes =
-      nodePorts > 0 && config[key] >= nodePorts && config[key] < nodePorts + nodeCount;
-    if (isNodes)
-      refuse(key, `a port outside the nodes' own ${nodePorts}-${nodePorts + nodeCount - 1}`);
+    if (nodePorts > 0 && config[key] >= nodePorts && config[key] <= last) {
+      refuse(key, `a port outside the nodes' own ${nodePorts}-${last}`);
+    }
   });
+}
+
+/** Ports for the nodes: one at least, also for a number of nodes that is refused itself. */
+function countPorts({ nodeCount }: LabConfig): number {
+  return Number.isInteger(nodeCount) ? Math.min(Math.max(nodeCount, 1), MAX_NODES) : 1;
 }

@@ -52,12 +52,17 @@ export const ROLE_LABEL = "dynamic-scaling-lab.role";
 const CHECK_INTERVAL_MS = 500;
 const HARD_STOP_SECONDS = 30;
 
+/** The images' names with their tags. */
+export function imageNames({ namePrefix, stack }: Pick<LabConfig, "namePrefix" | "stack">) {
+  const name = (image: string) => `${namePrefix}lab-${image}:${stack}`;
+  return { base: name("base"), ha: name("ha"), webapp: name("webapp") };
+}
+
 /** Turns the checked configuration into names, roles, addresses and ports. */
 export function planTopology(config: LabConfig): Topology {
   const subnet = parseSubnet(config.subnet);
   if (typeof subnet === "string") throw new Error(`subnet: ${subnet}`);
   const { namePrefix, publishAddress, adminAddress } = config;
-  const image = (name: string) => `${namePrefix}lab-${name}:${config.stack}`;
 
   const nodes = Array.from({ length: config.nodeCount }, (_, i): Member => {
     const name = `s${i + 1}`;
@@ -78,7 +83,7 @@ export function planTopology(config: LabConfig): Topology {
       gateway: gatewayAddress(subnet),
       ipRange: dockersRange(subnet),
     },
-    images: { base: image("base"), ha: image("ha"), webapp: image("webapp") },
+    images: imageNames(config),
     balancer: {
       name: "ha",
       containerName: `${namePrefix}ha`,

@@ -1,38 +1,54 @@
-/** `npm run clean`: takes the lab of stack `dev` down and removes its images. */
+/** `npm run clean [-- --stack NAME]`: takes a lab down, `dev` unless named, and removes its images. */
+import { execFileSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import { imageNames, STACK_LABEL } from "../components/topology";
 import { connectEngine } from "../providers/engine";
+import { isInterrupted, repair } from "./repair";
 import { readPulumi, runPulumi } from "./runPulumi";
+import { checkout, launcher } from "./setup/places";
 
-const stack = "dev";
-
-/** How the engine lists an image whose tag went to a newer build. */
-const UNTAGGED = "<none>:<none>";
-
-async function clean(): Promise<void> {
+async function clean(stack: string): Promise<void> {
   const stacks = readPulumi("stack", "ls") as { name: string }[];
-  if (stacks.some(({ name }) => name === stack)) {
-    await runPulumi("destroy", "--stack", stack, "--yes");
-  } else {
+  if (!stacks.some(({ name }) => name === stack)) {
     console.log(`There is no stack ${stack}.`);
+    return;
   }
-  const removed = await removeImages();
-  console.log(removed.length === 0 ? "No images to remove." : `Removed ${removed.join(", ")}.`);
+  if (isInterrupted(stack)) await repair(stack);
+  await runPulumi("destroy", "--stack", stack, "--yes", "--skip-preview");
+  await removeImages(stack);
 }
 
-/** Names, not ids: an image that bears another name too keeps it. */
-async function removeImages(): Promise<string[]> {
+/** Tags first: what had one of them before is then without any, and goes with the label. */
+async function removeImages(stack: string): Promise<void> {
   const engine = connectEngine();
-  const images = await engine.listImages({
-    filters: { label: [`dynamic-scaling-lab.stack=${stack}`] },
-  });
-  const names = images.flatMap(({ Id, RepoTags }) => {
-    const tags = (RepoTags ?? []).filter((tag) => tag !== UNTAGGED);
-    return tags.length > 0 ? tags : [Id];
-  });
-  for (const name of names) await engine.getImage(name).remove();
-  return names;
+  const filters = { label: [`${STACK_LABEL}=${stack}`] };
+  const own = Object.values(imageNames({ namePrefix: readNamePrefix(stack), stack }));
+  const tagged = (await engine.listImages({ filters })).flatMap(({ RepoTags }) => RepoTags ?? []);
+  for (const tag of own.filter((name) => tagged.includes(name))) await remove(tag);
+  const untagged = await engine.listImages({ filters: { ...filters, dangling: ["true"] } });
+  for (const { Id } of untagged) await remove(Id);
+
+  async function remove(image: string): Promise<void> {
+    try {
+      await engine.getImage(image).remove();
+      console.log(`Removed image ${image}.`);
+    } catch (error) {
+      // Another checkout's lab has the very same image: it is that lab's to remove.
+      if ((error as { statusCode?: number }).statusCode !== 409) throw error;
+      console.log(`Kept image ${image}: ${(error as Error).message}`);
+    }
+  }
 }
 
-clean().catch((error: Error) => {
-  console.error(`\n${error.message}`);
-  process.exit(1);
-});
+function readNamePrefix(stack: string): string {
+  const args = ["config", "get", "namePrefix", "--stack", stack];
+  return execFileSync(launcher, args, { cwd: checkout, encoding: "utf8" }).trim();
+}
+
+const options = { stack: { type: "string", default: "dev" } } as const;
+Promise.resolve()
+  .then(() => clean(parseArgs({ options }).values.stack))
+  .catch((error: Error) => {
+    console.error(`\n${error.message}`);
+    process.exit(1);
+  });

@@ -1,6 +1,7 @@
-/** `npm start`: set-up, then the lab of stack `dev`, then where to find it. */
+/** `npm start`: set-up, a repair if one is due, the lab of stack `dev`, then where to find it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isInterrupted, repair } from "./repair";
 import { readPulumi, runPulumi } from "./runPulumi";
 import { setUp } from "./setup";
 import { checkout } from "./setup/places";
@@ -38,23 +39,31 @@ export function withoutSalt(stackFile: string): string {
     : stackFile.replace(/^encryptionsalt:.*\n/m, "");
 }
 
-/** Lets a user's own passphrase found the stack: Pulumi then writes a salt that fits it. */
-function makeRoomForPassphrase(): void {
+/**
+ * Makes the stack where there is none. A user's own passphrase then founds it: Pulumi writes a salt
+ * that fits it. Which stack is selected stays as it is, if one is.
+ */
+async function seeToStack(): Promise<void> {
+  const stacks = readPulumi("stack", "ls") as { name: string; current: boolean }[];
+  if (stacks.some(({ name }) => name === STACK)) {
+    if (!stacks.some(({ current }) => current)) await runPulumi("stack", "select", STACK);
+    return;
+  }
   const { PULUMI_CONFIG_PASSPHRASE, PULUMI_CONFIG_PASSPHRASE_FILE } = process.env;
-  if (!PULUMI_CONFIG_PASSPHRASE && !PULUMI_CONFIG_PASSPHRASE_FILE) return;
-  const stacks = readPulumi("stack", "ls") as { name: string }[];
-  if (stacks.some(({ name }) => name === STACK)) return;
-  const file = join(checkout, `Pulumi.${STACK}.yaml`);
-  writeFileSync(file, withoutSalt(readFileSync(file, "utf8")));
+  if (PULUMI_CONFIG_PASSPHRASE || PULUMI_CONFIG_PASSPHRASE_FILE) {
+    const file = join(checkout, `Pulumi.${STACK}.yaml`);
+    writeFileSync(file, withoutSalt(readFileSync(file, "utf8")));
+  }
+  await runPulumi("stack", "init", STACK);
 }
 
 async function start(): Promise<void> {
   await setUp();
-  makeRoomForPassphrase();
-  // Chosen for the user's own commands too.
-  await runPulumi("stack", "select", "--create", STACK);
-  // Without a preview of its own: nobody is asked, and the program need not run twice.
-  await runPulumi("up", "--stack", STACK, "--yes", "--skip-preview");
+  if (isInterrupted(STACK)) await repair(STACK);
+  await seeToStack();
+  // Without a preview of its own: nobody is asked, and the program need not run twice. With a look
+  // at what runs: the lab is not up because a record says so.
+  await runPulumi("up", "--refresh", "--stack", STACK, "--yes", "--skip-preview");
   const outputs = readPulumi("stack", "output", "--stack", STACK) as Record<string, unknown>;
   console.log(["\nThe lab is up.\n", ...describeOutputs(outputs), next].join("\n"));
 }

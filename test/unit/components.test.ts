@@ -2,10 +2,12 @@ import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import type { LabConfig } from "../../components/config";
 import { revisionOf } from "../../haproxy/declaration";
+import declareLab from "../../index";
 import { renderFor } from "../golden";
 import { LAB } from "./labConfig";
 
 jest.mock("../../images/bundle", () => ({ bundlePrograms: jest.fn() }));
+jest.mock("../../components/preflight", () => ({ preflight: jest.fn() }));
 
 /** A resource as the program registered it. */
 interface Registered {
@@ -31,10 +33,7 @@ async function runProgram(config: LabConfig) {
   for (const [key, value] of Object.entries(config)) {
     pulumi.runtime.setConfig(`dynamic-scaling-lab:${key}`, String(value));
   }
-  let outputs: Record<string, unknown> = {};
-  jest.isolateModules(() => {
-    outputs = { ...jest.requireActual<Record<string, unknown>>("../../index") };
-  });
+  const outputs = await declareLab();
   await pulumi.runtime.disconnect();
   const key = ({ name, type }: Registered) => `${name} ${type}`;
   return { registered: registered.sort((a, b) => key(a).localeCompare(key(b))), outputs };
@@ -166,6 +165,6 @@ test("one more node is one more container and another declaration, all else is t
 
 test("a configuration that is not allowed declares nothing", async () => {
   await expect(runProgram({ ...LAB, nodeCount: -1 })).rejects.toThrow(
-    /^configuration\n {2}nodeCount/,
+    /^nothing was changed, because\n {2}nodeCount/,
   );
 });

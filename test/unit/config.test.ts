@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
+import * as pulumi from "@pulumi/pulumi";
+import fc from "fast-check";
 import { parse } from "yaml";
-import { checkConfig, type LabConfig } from "../../components/config";
+import { checkConfig, readConfig, type LabConfig } from "../../components/config";
 
 interface Project {
   config: Record<string, { default: unknown; description: string }>;
@@ -13,6 +15,19 @@ const defaults = {
   stack: "dev",
   ...Object.fromEntries(Object.entries(project.config).map(([key, value]) => [key, value.default])),
 } as unknown as LabConfig;
+
+/** What the user reads, without the first line. */
+function problemsOf(config: LabConfig): string {
+  try {
+    checkConfig(config);
+  } catch (error) {
+    expect(pulumi.RunError.isInstance(error)).toBe(true);
+    const [first, ...problems] = (error as Error).message.split("\n  ");
+    expect(first).toBe("nothing was changed, because");
+    return problems.join("\n  ");
+  }
+  throw new Error("it is allowed");
+}
 
 test("the defaults are the lab's constants", () => {
   expect(checkConfig(defaults)).toEqual({
@@ -32,22 +47,33 @@ test("the defaults are the lab's constants", () => {
   });
 });
 
+test.each(["", "a", "lab-", "lab.", "my_lab__", "a--b", "1"])(
+  "prefix %j is allowed",
+  (namePrefix) => {
+    expect(checkConfig({ ...defaults, namePrefix })).toMatchObject({ namePrefix });
+  },
+);
+
 test("every key has a description", () => {
   for (const { description } of Object.values(project.config)) expect(description).toBeTruthy();
 });
 
 test.each<[Partial<LabConfig>, string]>([
   [
+    { nodeCount: 0 },
+    "nodeCount: 0 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
+  ],
+  [
     { nodeCount: -1 },
-    "nodeCount: -1 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 0 to 212",
+    "nodeCount: -1 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
   ],
   [
     { nodeCount: 213 },
-    "nodeCount: 213 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 0 to 212",
+    "nodeCount: 213 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
   ],
   [
     { nodeCount: 2.5 },
-    "nodeCount: 2.5 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 0 to 212",
+    "nodeCount: 2.5 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
   ],
   [
     { subnet: "192.168.42.5/24" },
@@ -55,7 +81,27 @@ test.each<[Partial<LabConfig>, string]>([
   ],
   [
     { namePrefix: "a b" },
-    'namePrefix: "a b" is not allowed; nothing, or up to 31 of a-z 0-9 _ . - that begin with a-z or 0-9',
+    'namePrefix: "a b" is not allowed; nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
+  ],
+  [
+    { namePrefix: "a..b" },
+    'namePrefix: "a..b" is not allowed; nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
+  ],
+  [
+    { namePrefix: "a".repeat(100) },
+    `namePrefix: "${"a".repeat(79)}… is not allowed; nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes`,
+  ],
+  [
+    { stack: "-x" },
+    'stack: "-x" is not allowed; a name that can be an image\'s tag: it begins with a letter, a digit or _',
+  ],
+  [
+    { subnet: "127.0.0.0/24" },
+    'subnet: "127.0.0.0/24" is not allowed; an IPv4 network such as 192.168.42.0/24, from a /20 to a /26, not reserved or loopback',
+  ],
+  [
+    { subnet: "10.0.0.0/27" },
+    'subnet: "10.0.0.0/27" is not allowed; an IPv4 network such as 192.168.42.0/24, from a /20 to a /26',
   ],
   [
     { publishAddress: "localhost" },
@@ -80,20 +126,14 @@ test.each<[Partial<LabConfig>, string]>([
   [{ serverTimeout: 99 }, "serverTimeout: 99 is not allowed; milliseconds from 100 to 60000"],
   [{ readyTimeout: 0 }, "readyTimeout: 0 is not allowed; seconds from 1 to 3600"],
 ])("%j is refused", (change, problem) => {
-  expect(() => checkConfig({ ...defaults, ...change })).toThrow(
-    new Error(`configuration\n  ${problem}`),
-  );
+  expect(problemsOf({ ...defaults, ...change })).toBe(problem);
 });
 
 test("all problems are named at once", () => {
-  const change = { nodeCount: -1, httpPort: 0, readyTimeout: 0 };
-  expect(() => checkConfig({ ...defaults, ...change })).toThrow(
-    new Error(
-      "configuration\n" +
-        "  nodeCount: -1 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 0 to 212\n" +
-        "  httpPort: 0 is not allowed; a port from 1 to 65535\n" +
-        "  readyTimeout: 0 is not allowed; seconds from 1 to 3600",
-    ),
+  expect(problemsOf({ ...defaults, nodeCount: -1, httpPort: 0, readyTimeout: Infinity })).toBe(
+    "nodeCount: -1 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212\n" +
+      "  httpPort: 0 is not allowed; a port from 1 to 65535\n" +
+      "  readyTimeout: Infinity is not allowed; seconds from 1 to 3600",
   );
 });
 
@@ -101,4 +141,71 @@ test("unpublished nodes leave their ports to others", () => {
   expect(checkConfig({ ...defaults, nodePorts: 0, httpPort: 4001 })).toMatchObject({
     httpPort: 4001,
   });
+});
+
+/** Values as the CLI passes them to the program, all as text; some near to what is allowed. */
+const text = fc.oneof(
+  fc.constantFrom(
+    "",
+    " ",
+    "0",
+    "-1",
+    "1",
+    "80",
+    "1e400",
+    "-0",
+    "NaN",
+    "0x10",
+    "1e3",
+    "true",
+    "null",
+  ),
+  fc.constantFrom(
+    "10.0.0.0/24",
+    "10.0.0.0/99",
+    "999.0.0.0/24",
+    "0.0.0.0",
+    "[]",
+    "{}",
+    "a\nb",
+    "__proto__",
+  ),
+  fc.integer().map(String),
+  fc.double().map(String),
+  fc.boolean().map(String),
+  fc.ipV4(),
+  fc.ipV4Extended().chain((ip) => fc.nat(40).map((prefix) => `${ip}/${prefix}`)),
+  fc.string({ unit: "binary" }),
+  fc.nat(20_000).map((length) => "x".repeat(length)),
+);
+const keys = Object.keys(project.config);
+
+test("no value of any key does anything but pass or be refused in a few clean lines", async () => {
+  await pulumi.runtime.setMocks({ newResource: () => ({ id: "", state: {} }), call: () => ({}) });
+  const changes = fc.dictionary(fc.constantFrom(...keys), text);
+  fc.assert(
+    fc.property(changes, (change) => {
+      for (const key of keys) {
+        const value = change[key] ?? String(project.config[key].default);
+        pulumi.runtime.setConfig(`project:${key}`, value);
+      }
+      try {
+        const config = readConfig();
+        expect(config.nodeCount).toBeGreaterThan(0);
+      } catch (error) {
+        if (!pulumi.RunError.isInstance(error)) throw error;
+        // Pulumi's own words for a wrong type; the CLI says so before it starts the program.
+        if (
+          /^Configuration '[\w:]+' value '[^]*' is not a valid (number|boolean)$/.test(
+            error.message,
+          )
+        )
+          return;
+        for (const problem of error.message.split("\n").slice(1)) {
+          expect(problem).toMatch(/^ {2}\w+: .+ is not allowed; .+/);
+        }
+      }
+    }),
+    { numRuns: 2000 },
+  );
 });

@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
   cpSync,
@@ -10,8 +10,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { hostname, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 
 /** A checkout that has the launcher, linked as npm links it, and a toolchain that shows its input. */
 let checkout: string;
@@ -110,5 +110,78 @@ test("says what to do when nothing is set up", () => {
     lines: [""],
     stderr:
       "The Pulumi CLI of this checkout is not set up (or was removed since). Run: npm run setup\n",
+  });
+});
+
+describe("an interrupted update", () => {
+  const write = (path: string, content: object) => {
+    const file = join(checkout, ".state/.pulumi", path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, JSON.stringify(content));
+  };
+  const stack = (name: string, latest: object = {}) =>
+    write(`stacks/lab/${name}.json`, { version: 3, checkpoint: { latest } });
+  const unfinished = { pending_operations: [{ type: "creating", resource: {} }] };
+  const lock = (name: string, pid: number, host = hostname()) =>
+    write(`locks/organization/lab/${name}/${pid}.json`, { pid, username: "me", hostname: host });
+  const gone = () => spawnSync("true").pid;
+  const hint = (name: string) =>
+    `An update of this lab was interrupted. Run: npm run repair -- --stack ${name}\n`;
+
+  test.each<[string, () => void, string]>([
+    ["no stack", () => undefined, ""],
+    ["all well", () => stack("dev"), ""],
+    ["a dead lock", () => (stack("dev"), lock("dev", gone())), hint("dev")],
+    ["operations without an end", () => stack("dev", unfinished), hint("dev")],
+    ["both: one line", () => (stack("dev", unfinished), lock("dev", gone())), hint("dev")],
+    ["at work still", () => (stack("dev", unfinished), lock("dev", process.pid)), ""],
+    ["another host's", () => (stack("dev", unfinished), lock("dev", gone(), "x.example")), ""],
+    [
+      "one dead lock beside a live one",
+      () => (stack("dev"), lock("dev", gone()), lock("dev", process.pid)),
+      "",
+    ],
+    [
+      "of the second stack",
+      () => (stack("dev"), lock("dev", process.pid), stack("e2e-two"), lock("e2e-two", gone())),
+      hint("e2e-two"),
+    ],
+    [
+      "a resource that speaks of operations",
+      () => stack("dev", { resources: [{ inputs: { text: '"pending_operations":[{' } }] }),
+      "",
+    ],
+    [
+      "a lock that can't be read",
+      () => (stack("dev"), write("locks/organization/lab/dev/1.json", [])),
+      "",
+    ],
+  ])("%s", (_, prepare, expected) => {
+    prepare();
+    const { status, lines, stderr } = launch({}, checkout, "up");
+    expect({ status, first: lines[0], stderr }).toEqual({
+      status: 7,
+      first: "up",
+      stderr: expected,
+    });
+  });
+
+  test("a number that another program has by now does not hold a stack", () => {
+    stack("dev");
+    const sleeper = spawn("sleep", ["60"]);
+    try {
+      lock("dev", sleeper.pid!);
+      expect(launch({}, checkout, "up").stderr).toBe(hint("dev"));
+    } finally {
+      sleeper.kill();
+    }
+  });
+
+  test.each([
+    ["the repair", { LAB_REPAIR: "running" }],
+    ["another backend", { PULUMI_BACKEND_URL: "s3://mine" }],
+  ])("%s is not told", (_, env) => {
+    stack("dev", unfinished);
+    expect(launch(env, checkout, "up").stderr).toBe("");
   });
 });

@@ -1,0 +1,250 @@
+import fc from "fast-check";
+import {
+  complaintOf,
+  findProblems,
+  preflight,
+  type Plan,
+  type Surroundings,
+} from "../../components/preflight";
+import type { LabConfig } from "../../components/config";
+import { planTopology } from "../../components/topology";
+import { LAB } from "./labConfig";
+
+function planOf(change: Partial<LabConfig> = {}): Plan {
+  const config = { ...LAB, ...change };
+  const topology = planTopology(config);
+  const servers = topology.nodes.map(({ name, address }) => ({ name, address, port: 3000 }));
+  return { config, topology, servers };
+}
+
+const engine = {
+  address: "unix:///var/run/docker.sock",
+  source: "the default",
+  version: "20.10.24",
+  api: "1.41",
+};
+
+/** An engine that holds nothing but what every engine has. */
+const bare: Surroundings = {
+  engine,
+  networks: [
+    { name: "bridge", subnets: ["172.17.0.0/16", "fd00::/80"] },
+    { name: "host", subnets: [] },
+  ],
+  containers: [],
+  refused: {},
+};
+
+type Container = Surroundings["containers"][number];
+
+const container = (name: string, stack?: string, ...ports: Container["ports"]): Container => ({
+  name,
+  stack,
+  running: ports.length > 0,
+  ports,
+});
+const at = (ip: string, port: number) => ({ ip, port });
+
+/** The lab of {@link LAB} as it runs. */
+const deployed: Surroundings = {
+  ...bare,
+  networks: [...bare.networks, { name: "x-heig", stack: "test", subnets: ["10.20.30.0/24"] }],
+  containers: [
+    container("x-ha", "test", at("127.0.0.1", 8080), at("127.0.0.2", 8081), at("127.0.0.2", 8082)),
+    container("x-s1", "test", at("127.0.0.1", 8100)),
+    container("x-s2", "test", at("127.0.0.1", 8101)),
+  ],
+  // The host lets nobody else listen where the lab does.
+  refused: Object.fromEntries(
+    ["127.0.0.1:8080", "127.0.0.2:8081", "127.0.0.2:8082", "127.0.0.1:8100", "127.0.0.1:8101"].map(
+      (place) => [place, "EADDRINUSE"],
+    ),
+  ),
+};
+
+test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
+  ["a bare engine", {}, {}],
+  ["the lab itself", {}, deployed],
+  ["the lab itself, with one more node", { nodeCount: 3 }, deployed],
+  ["the lab itself, a port moving to another container", { nodePorts: 8101 }, deployed],
+  ["the lab itself, ports changing places", { httpPort: 8081, statsPort: 8080 }, deployed],
+  ["the lab itself, on every address", { publishAddress: "0.0.0.0" }, deployed],
+  ["the lab itself, under another prefix", { namePrefix: "y-" }, deployed],
+  ["the lab itself, in a part of its subnet", { subnet: "10.20.30.0/26" }, deployed],
+  ["a newer engine", {}, { engine: { ...engine, version: "29.0.1", api: "1.152" } }],
+  [
+    "a neighbour",
+    {},
+    {
+      networks: [{ name: "other", stack: "dev", subnets: ["10.20.31.0/24", "10.20.29.0/24"] }],
+      containers: [
+        container("ha", "dev", at("127.0.0.2", 8080), at("::", 8080)),
+        container("x-s3", undefined, at("127.0.0.1", 8102)),
+      ],
+    },
+  ],
+  [
+    "a port that needs more rights to listen on, which Docker has",
+    { httpPort: 80 },
+    { refused: { "127.0.0.1:80": "EACCES" } },
+  ],
+  ["unpublished nodes", { nodePorts: 0 }, { refused: { "127.0.0.1:8100": "EADDRINUSE" } }],
+])("%s is no problem", (_, change, held) => {
+  expect(findProblems(planOf(change), { ...bare, ...held })).toEqual([]);
+});
+
+test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
+  [
+    {},
+    { engine: { ...engine, version: "19.03.15", api: "1.40" } },
+    [
+      "the Docker engine at unix:///var/run/docker.sock (the default) is version 19.03.15 with API 1.40; " +
+        "allowed is 20.10 with API 1.41 or newer",
+    ],
+  ],
+  [
+    {},
+    { engine: { ...engine, version: "1.13.1", api: "1.5" } },
+    [
+      "the Docker engine at unix:///var/run/docker.sock (the default) is version 1.13.1 with API 1.5; " +
+        "allowed is 20.10 with API 1.41 or newer",
+    ],
+  ],
+  [
+    { subnet: "172.17.4.0/24" },
+    {},
+    [
+      'subnet: "172.17.4.0/24" is not allowed; ' +
+        "a subnet that no other Docker network overlaps (bridge has 172.17.0.0/16)",
+    ],
+  ],
+  [
+    { subnet: "10.20.0.0/20" },
+    {
+      networks: [
+        { name: "a", subnets: ["10.20.15.128/25"] },
+        { name: "b", stack: "dev", subnets: ["10.20.16.0/24", "10.20.0.9/32"] },
+        { name: "c", subnets: ["10.20.1.0/24", "10.20.2.0/24"] },
+      ],
+    },
+    [
+      'subnet: "10.20.0.0/20" is not allowed; a subnet that no other Docker network overlaps ' +
+        "(a has 10.20.15.128/25, b has 10.20.0.9/32, c has 10.20.1.0/24, 1 more)",
+    ],
+  ],
+  [
+    {},
+    { networks: [{ name: "x-heig", subnets: [] }], containers: [container("x-s2")] },
+    [
+      'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
+        "(network x-heig of no stack, container x-s2 of no stack)",
+    ],
+  ],
+  [
+    { stack: "second", httpPort: 8090, adminPort: 8092 },
+    deployed,
+    [
+      'subnet: "10.20.30.0/24" is not allowed; ' +
+        "a subnet that no other Docker network overlaps (x-heig has 10.20.30.0/24)",
+      'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
+        "(network x-heig of stack test, container x-ha of stack test, container x-s1 of stack test, 1 more)",
+      "statsPort: 8081 is not allowed; a free port (container x-ha publishes 127.0.0.2:8081)",
+      "nodePorts: 8100 is not allowed; the first of as many free ports " +
+        "(container x-s1 publishes 127.0.0.1:8100, container x-s2 publishes 127.0.0.1:8101)",
+    ],
+  ],
+  [
+    {},
+    { containers: [container("web", undefined, at("0.0.0.0", 8080))] },
+    ["httpPort: 8080 is not allowed; a free port (container web publishes 127.0.0.1:8080)"],
+  ],
+  [
+    { adminAddress: "0.0.0.0" },
+    { containers: [container("web", "dev", at("192.168.1.4", 8082))] },
+    ["adminPort: 8082 is not allowed; a free port (container web publishes 0.0.0.0:8082)"],
+  ],
+  [
+    {},
+    { refused: { "127.0.0.1:8080": "EADDRINUSE", "127.0.0.1:8101": "EADDRINUSE" } },
+    [
+      "httpPort: 8080 is not allowed; a free port (another program on this host has 127.0.0.1:8080)",
+      "nodePorts: 8100 is not allowed; the first of as many free ports " +
+        "(another program on this host has 127.0.0.1:8101)",
+    ],
+  ],
+  [
+    { nodeCount: 3 },
+    { ...deployed, refused: { ...deployed.refused, "127.0.0.1:8102": "EADDRINUSE" } },
+    [
+      "nodePorts: 8100 is not allowed; the first of as many free ports " +
+        "(another program on this host has 127.0.0.1:8102)",
+    ],
+  ],
+  [
+    { publishAddress: "10.9.9.9" },
+    { refused: { "10.9.9.9:8080": "EADDRNOTAVAIL", "10.9.9.9:8100": "EADDRNOTAVAIL" } },
+    ['publishAddress: "10.9.9.9" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all'],
+  ],
+  [
+    { adminAddress: "10.9.9.9" },
+    { refused: { "10.9.9.9:8081": "EADDRNOTAVAIL", "10.9.9.9:8082": "EADDRNOTAVAIL" } },
+    ['adminAddress: "10.9.9.9" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all'],
+  ],
+])("%j: what is in the way is named", (change, held, problems) => {
+  expect(findProblems(planOf(change), { ...bare, ...held })).toEqual(problems);
+});
+
+test("whatever the stack itself holds is in nobody's way", () => {
+  const own = fc.record({
+    subnet: fc.constantFrom("10.20.30.0/24", "10.20.0.0/16", "172.16.0.0/12"),
+    name: fc.constantFrom("x-ha", "x-s1", "x-s2", "other"),
+    ports: fc.array(
+      fc.record({
+        ip: fc.constantFrom("0.0.0.0", "127.0.0.1", "127.0.0.2"),
+        port: fc.integer({ min: 8079, max: 8103 }),
+      }),
+    ),
+  });
+  fc.assert(
+    fc.property(own, ({ subnet, name, ports }) => {
+      const held = {
+        ...bare,
+        networks: [{ name: "x-heig", stack: "test", subnets: [subnet] }],
+        containers: [container(name, "test", ...ports)],
+      };
+      expect(findProblems(planOf(), held)).toEqual([]);
+    }),
+  );
+});
+
+test("HAProxy's own lines are kept, its summary is not", () => {
+  const stderr = `[NOTICE]   (69) : haproxy version is 3.0.11-1+deb13u3
+[NOTICE]   (69) : path to executable is /usr/sbin/haproxy
+[WARNING]  (69) : config : missing timeouts for frontend 'x'.
+   | While not properly invalid, you will certainly encounter various problems
+[ALERT]    (69) : config : parsing [/dev/stdin:50] : unknown keyword 'balanc' in 'backend' section
+[ALERT]    (69) : config : Proxy 'x': unable to find required default_backend: 'nope'.
+[ALERT]    (69) : config : Error(s) found in configuration file : /dev/stdin
+[ALERT]    (69) : config : Fatal errors found in configuration.
+`;
+  expect(complaintOf(stderr)).toBe(`haproxy/haproxy.cfg.hbs: haproxy -c refuses what it renders
+  parsing [haproxy.cfg:50] : unknown keyword 'balanc' in 'backend' section
+  Proxy 'x': unable to find required default_backend: 'nope'.`);
+});
+
+test("an engine that does not answer is named by its address and what chose it", async () => {
+  const before = process.env.DOCKER_HOST;
+  process.env.DOCKER_HOST = "unix:///nonexistent/docker.sock";
+  try {
+    await expect(preflight(planOf())).rejects.toMatchObject({
+      message:
+        "nothing was changed, because\n" +
+        "  the Docker engine at unix:///nonexistent/docker.sock (DOCKER_HOST): " +
+        "connect ENOENT /nonexistent/docker.sock",
+      __pulumiRunError: true,
+    });
+  } finally {
+    if (before === undefined) delete process.env.DOCKER_HOST;
+    else process.env.DOCKER_HOST = before;
+  }
+});
