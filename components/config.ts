@@ -75,7 +75,11 @@ export function refusal(config: LabConfig, key: keyof LabConfig, allowed: string
 export function refuseIfAny(problems: string[]): void {
   if (problems.length === 0) return;
   const lines = problems.join("\n").replaceAll("\n", "\n  ");
-  throw new pulumi.RunError(`nothing was changed, because\n  ${lines}`);
+  const error = new pulumi.RunError(`nothing was changed, because\n  ${lines}`);
+  // Pulumi formats the stack although it does not show it. Node 20's util.inspect then runs for
+  // 15 s, until its memory ends, over a frame in `node_modules/@pulumi/resource.ts`.
+  error.stack = undefined;
+  throw error;
 }
 
 /**

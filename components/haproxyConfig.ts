@@ -2,6 +2,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Declaration } from "../haproxy/declaration";
 import { renderHaproxyConfig } from "../haproxy/render";
 
+/** Where the checkout has the one template. */
+export const TEMPLATE = "haproxy/haproxy.cfg.hbs";
+
 export interface HaproxyConfigArgs {
   /** Id of the running balancer. */
   container: pulumi.Input<string>;

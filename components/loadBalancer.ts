@@ -3,10 +3,8 @@ import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { ProxyNode, ProxySettings } from "../haproxy/render";
 import { createMemberContainer } from "./container";
-import { HaproxyConfig } from "./haproxyConfig";
+import { HaproxyConfig, TEMPLATE } from "./haproxyConfig";
 import type { Member, Topology } from "./topology";
-
-const TEMPLATE = "haproxy/haproxy.cfg.hbs";
 
 export interface LoadBalancerArgs {
   member: Member;

@@ -7,9 +7,8 @@ import { paths } from "../images/ha/configurator/paths";
 import { chooseEndpoint, connectEngine, runInContainer } from "../providers/engine";
 import { overlaps, parseSubnet } from "./addressPlan";
 import { refusal, refuseIfAny, type LabConfig } from "./config";
+import { TEMPLATE } from "./haproxyConfig";
 import { STACK_LABEL, type PublishedPort, type Topology } from "./topology";
-
-const TEMPLATE = "haproxy/haproxy.cfg.hbs";
 
 /** The oldest engine that the lab is tested with; older ones don't run on cgroup v2 hosts either. */
 const MIN_ENGINE = { version: "20.10", api: "1.41" };

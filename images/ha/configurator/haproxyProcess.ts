@@ -26,7 +26,7 @@ export interface ServerStatus extends ProxyNode {
  */
 export function checkConfig(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile("haproxy", ["-c", "-q", "-f", path], (error, stdout, stderr) =>
+    execFile("haproxy", ["-c", "-f", path], (error, stdout, stderr) =>
       resolve(error ? `${stdout}${stderr}`.trim() || error.message : undefined),
     );
   });
