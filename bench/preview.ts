@@ -10,7 +10,7 @@ import { join, resolve } from "node:path";
 import { LabCheckout } from "../test/e2e/checkout";
 
 const NODE_COUNTS = [2, 10, 50];
-const RUNS = 7;
+const RUNS = 5;
 
 const checkout = resolve(__dirname, "..");
 const launcher = join(checkout, "tools/pulumi/pulumi");
