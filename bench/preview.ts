@@ -24,7 +24,9 @@ function createEmptyProgram(): string {
   writeFileSync(join(folder, "package.json"), '{"main": "index.ts"}\n');
   writeFileSync(join(folder, "tsconfig.json"), '{"compilerOptions": {"strict": true}}\n');
   writeFileSync(join(folder, "index.ts"), "");
-  execFileSync(launcher, ["stack", "init", "bench"], { cwd: folder, stdio: "ignore" });
+  const run = (...args: string[]) => execFileSync(launcher, args, { cwd: folder, stdio: "ignore" });
+  run("stack", "init", "bench");
+  run("up", "--yes", "--skip-preview", "--stack", "bench");
   return folder;
 }
 
