@@ -201,8 +201,12 @@ function isListening(address: string): Promise<boolean> {
   const [, host, port] = /^(.*):(\d+)$/.exec(address)!;
   return new Promise((resolve) => {
     const socket = connect(Number(port), host);
-    socket.on("connect", () => resolve(true)).on("error", () => resolve(false));
-    socket.on("connect", () => socket.destroy());
+    socket
+      .on("error", () => resolve(false))
+      .on("connect", () => {
+        resolve(true);
+        socket.destroy();
+      });
   });
 }
 
