@@ -1,5 +1,6 @@
 import * as docker from "@pulumi/docker";
 import { readConfig } from "./components/config";
+import { GossipKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
 import { LoadBalancer } from "./components/loadBalancer";
 import { preflight } from "./components/preflight";
@@ -30,6 +31,9 @@ export = async function declareLab() {
     { deleteBeforeReplace: true },
   );
 
+  new HandMadeNodes("handMade", { network: lan.id });
+  const { key: gossipKey } = new GossipKey("gossip");
+
   const built = new LabImages("images", { names: images, stack: config.stack });
 
   const webapp = new WebApp("webapp", {
@@ -37,6 +41,7 @@ export = async function declareLab() {
     image: built.webapp,
     network: lan.name,
     label,
+    gossipKey,
   });
 
   new LoadBalancer("balancer", {
@@ -44,8 +49,10 @@ export = async function declareLab() {
     image: built.ha,
     network: lan.name,
     label,
+    gossipKey,
     settings: proxy,
     servers,
+    handMade: { range: network.ipRange, port: appPort },
     backends: webapp.containers,
     readyTimeout: config.readyTimeout,
   });

@@ -1,6 +1,7 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { ROLE_LABEL, type Member, type Topology } from "./topology";
+import { describeMember, KEY_FILE } from "./member";
+import type { Member, Topology } from "./topology";
 
 /** What a member's container is made of beside its place in the topology. */
 export interface MemberContainerArgs {
@@ -10,33 +11,28 @@ export interface MemberContainerArgs {
   /** Name of the lab's network. */
   network: pulumi.Input<string>;
   label: Topology["label"];
+  /** Key that encrypts gossip, 32 bytes in base64; secret. */
+  gossipKey: pulumi.Input<string>;
 }
-
-/** How long a container's services may take to end their work at a stop, s. */
-const STOP_SECONDS = 10;
 
 /** One container of the lab: the same care for the balancer and the nodes. */
 export function createMemberContainer(
-  { member, image, network, label }: MemberContainerArgs,
+  { member, image, network, label, gossipKey }: MemberContainerArgs,
   opts: pulumi.CustomResourceOptions,
 ): docker.Container {
+  const { aliases, stopSeconds, ...described } = describeMember(member, label, "pulumi");
   return new docker.Container(
     member.name,
     {
+      ...described,
       name: member.containerName,
       image,
       hostname: member.name,
-      envs: [`ROLE=${member.role}`, `TAG=${member.name}`],
-      labels: [label, { label: ROLE_LABEL, value: member.role }],
-      networksAdvanced: [{ name: network, ipv4Address: member.address, aliases: [member.name] }],
+      networksAdvanced: [{ name: network, ipv4Address: member.address, aliases }],
       ports: member.ports,
-      restart: "unless-stopped",
-      destroyGraceSeconds: STOP_SECONDS,
-      // s6 starts as root and gives every service a user of its own; nothing else is needed.
-      // With its prefix CAP_ each name reads back as it was written.
-      capabilities: { drops: ["ALL"], adds: ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"] },
-      logDriver: "json-file",
-      logOpts: { "max-size": "10m", "max-file": "3" },
+      destroyGraceSeconds: stopSeconds,
+      // Neither the environment nor the command line, which everybody on the host can read.
+      uploads: [{ file: KEY_FILE.path, content: gossipKey, permissions: KEY_FILE.permissions }],
     },
     opts,
   );

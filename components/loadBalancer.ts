@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import type { Declaration } from "../haproxy/declaration";
 import type { ProxyNode, ProxySettings } from "../haproxy/render";
 import { createMemberContainer } from "./container";
 import { HaproxyConfig, TEMPLATE } from "./haproxyConfig";
@@ -13,9 +14,13 @@ export interface LoadBalancerArgs {
   /** Name of the lab's network. */
   network: pulumi.Input<string>;
   label: Topology["label"];
+  /** Key that encrypts gossip, 32 bytes in base64; secret. */
+  gossipKey: pulumi.Input<string>;
   settings: ProxySettings;
   /** The servers to balance over. */
   servers: ProxyNode[];
+  /** What servers added by hand may be. */
+  handMade: Declaration["handMade"];
   /** The servers' containers by name: the config is pushed, and waited for, when they run. */
   backends: Record<string, docker.Container>;
   /** Longest wait until every server passes its health check, s. */
@@ -26,7 +31,7 @@ export interface LoadBalancerArgs {
 export class LoadBalancer extends pulumi.ComponentResource {
   constructor(name: string, args: LoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LoadBalancer", name, {}, opts);
-    const { settings, servers, backends, readyTimeout, ...container } = args;
+    const { settings, servers, handMade, backends, readyTimeout, ...container } = args;
     const balancer = createMemberContainer(container, { parent: this });
     new HaproxyConfig(
       "haproxy.cfg",
@@ -35,7 +40,12 @@ export class LoadBalancer extends pulumi.ComponentResource {
         backends: Object.fromEntries(
           Object.entries(backends).map(([server, { id }]) => [server, id]),
         ),
-        declaration: { template: readFileSync(TEMPLATE, "utf8"), settings, nodes: servers },
+        declaration: {
+          template: readFileSync(TEMPLATE, "utf8"),
+          settings,
+          nodes: servers,
+          handMade,
+        },
         readyTimeout,
       },
       { parent: this },

@@ -11,6 +11,8 @@ export interface WebAppArgs {
   /** Name of the lab's network. */
   network: pulumi.Input<string>;
   label: Topology["label"];
+  /** Key that encrypts gossip, 32 bytes in base64; secret. */
+  gossipKey: pulumi.Input<string>;
 }
 
 /** The web nodes, started in parallel. */

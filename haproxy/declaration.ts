@@ -8,6 +8,8 @@ export interface Declaration {
   template: string;
   settings: ProxySettings;
   nodes: ProxyNode[];
+  /** What nodes added by hand may be: an address range in CIDR form, and their application's port. */
+  handMade: { range: string; port: number };
 }
 
 /** Names a declaration by its content: the same declaration has the same revision. */

@@ -82,7 +82,8 @@ async function push(inputs: HaproxyConfigProperties, context: Context): Promise<
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
     const deadlineMs = deadline - Date.now();
-    const request = { do: "push", declaration: inputs.__declaration, deadlineMs } as const;
+    const { __declaration: declaration, backends: containers } = inputs;
+    const request = { do: "push", declaration, containers, deadlineMs } as const;
     const outcome = await call(inputs.container, request, context).catch((error: Error) => {
       if (!isNotFound(error)) throw error;
       throw new Error("the balancer's container is gone; make it again with: pulumi up --refresh");

@@ -1,8 +1,14 @@
 import { serve } from "../server";
+import { gossipKey } from "./gossipKey";
+import { handMadeNodes } from "./handMadeNodes";
 import { haproxyConfig } from "./haproxyConfig";
 
 serve({
   name: "lab",
   version: "0.1.0",
-  resources: { "lab:index:HaproxyConfig": haproxyConfig },
+  resources: {
+    "lab:index:GossipKey": gossipKey,
+    "lab:index:HandMadeNodes": handMadeNodes,
+    "lab:index:HaproxyConfig": haproxyConfig,
+  },
 });

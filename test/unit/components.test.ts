@@ -23,7 +23,8 @@ async function runProgram(config: LabConfig) {
     {
       newResource: ({ type, name, inputs, custom }) => {
         if (custom) registered.push({ type, name, inputs: inputs as Registered["inputs"] });
-        return { id: `${name}-id`, state: { ...inputs, repoDigest: `sha256:${name}` } as object };
+        const made = { repoDigest: `sha256:${name}`, key: `${name} key` };
+        return { id: `${name}-id`, state: { ...inputs, ...made } as object };
       },
       call: () => ({}),
     },
@@ -57,15 +58,16 @@ function container(
       name: `x-${name}`,
       image: member.image,
       hostname: name,
-      envs: [`ROLE=${member.role}`, `TAG=${name}`],
+      envs: [`ROLE=${member.role}`, `TAG=${name}`, "ORIGIN=pulumi"],
       labels: [
         { label: "dynamic-scaling-lab.stack", value: "test" },
         { label: "dynamic-scaling-lab.role", value: member.role },
       ],
-      networksAdvanced: [{ name: "x-heig", ipv4Address: member.ip, aliases: [name] }],
+      networksAdvanced: [{ name: "x-heig", ipv4Address: member.ip, aliases: [name, "members"] }],
       ports: member.ports.map(([internal, external, ip]) => ({ internal, external, ip })),
       restart: "unless-stopped",
       destroyGraceSeconds: 10,
+      uploads: [{ file: "/etc/serf/key", content: "gossip key", permissions: "0600" }],
       capabilities: { drops: ["ALL"], adds: ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"] },
       logDriver: "json-file",
       logOpts: { "max-size": "10m", "max-file": "3" },
@@ -82,6 +84,7 @@ test("the program declares the whole lab", async () => {
   )!.inputs;
   expect(registered.filter(({ name }) => name !== "haproxy.cfg")).toEqual([
     image("base", { STACK: "test" }),
+    { type: "lab:index:GossipKey", name: "gossip", inputs: {} },
     container("ha", {
       role: "balancer",
       image: "sha256:ha",
@@ -93,6 +96,11 @@ test("the program declares the whole lab", async () => {
       ],
     }),
     image("ha", onBase),
+    {
+      type: "lab:index:HandMadeNodes",
+      name: "handMade",
+      inputs: { network: "heig-id", label: "dynamic-scaling-lab.hand" },
+    },
     {
       type: "docker:index/network:Network",
       name: "heig",
@@ -140,6 +148,7 @@ test("the program declares the whole lab", async () => {
       { name: "s1", address: "10.20.30.11", port: 3000 },
       { name: "s2", address: "10.20.30.12", port: 3000 },
     ],
+    handMade: { range: "10.20.30.224/27", port: 3000 },
   });
   expect(outputs).toEqual({
     url: "http://127.0.0.1:8080",

@@ -20,6 +20,7 @@ const state: HaproxyConfigProperties = {
       stickySessions: true,
     },
     nodes: [],
+    handMade: { range: "10.20.30.224/27", port: 3000 },
   },
 };
 const settings = { ...state.__declaration.settings, hardStopSeconds: 31 };

@@ -27,9 +27,14 @@ test("what is right stays, what is gone or foreign goes", async () => {
   expect(statSync(join(folder, "s1.yaml")).ino).toBe(ino);
 });
 
-test("a file that is no node is named", async () => {
+test("a file that is no node is left out and named", async () => {
+  await writeNodes(folder, [node(1), node(2), node(3)]);
   writeFileSync(join(folder, "s1.yaml"), "name: s1\naddress: nowhere\nport: 3000\n");
-  await expect(readNodes(folder)).rejects.toThrow(
+  writeFileSync(join(folder, "s3.yaml"), "name: s4\naddress: 10.0.0.4\nport: 3000\n");
+  const complaints: string[] = [];
+  expect(await readNodes(folder, (line) => complaints.push(line))).toEqual([node(2)]);
+  expect(complaints.sort()).toEqual([
     `${join(folder, "s1.yaml")}: node s1: address "nowhere" is not an IPv4 address`,
-  );
+    `${join(folder, "s3.yaml")}: it is of node s4`,
+  ]);
 });

@@ -1,54 +1,100 @@
 import { rename } from "node:fs/promises";
+import type { ServerStatus } from "../../../haproxy/control";
 import type { ProxyNode } from "../../../haproxy/render";
 import { readIfThere, replaceFile, writeCandidate } from "./files";
-import { BACKEND, checkConfig, readServers, reload } from "./haproxyProcess";
+import { BACKEND, checkConfig, readWorker, reload, type Worker } from "./haproxyProcess";
 import { paths } from "./paths";
+import { changeServers, differInServersOnly } from "./servers";
 
 const START_DEADLINE_MS = 10_000;
 const START_POLL_MS = 20;
 
+/** How a text became the running configuration. */
+export type Way = "Runtime API" | "reload" | "start";
+
 /**
- * The one way by which a text becomes the running configuration, whoever asks: candidate file →
- * `haproxy -c` → rename → reload → read back. On a failure the last good file is restored.
+ * The one way by which a text becomes the running configuration, whoever asks. Where only servers
+ * change: file → Runtime API → read back, and the worker runs on. Else, or when that fails:
+ * candidate file → `haproxy -c` → rename → reload → read back; on a failure the last good file is
+ * restored. The file is always written first, so a process that dies on the way starts right.
  *
  * @param text the new haproxy.cfg
  * @param nodes the servers that the running process must then have
  * @throws Error with HAProxy's own words; file and process are then as before
  */
-export async function applyConfig(text: string, nodes: readonly ProxyNode[]): Promise<void> {
+export async function applyConfig(text: string, nodes: readonly ProxyNode[]): Promise<Way> {
+  const worker = await readWorker();
+  const way =
+    worker && (await applyServers(text, nodes, worker))
+      ? "Runtime API"
+      : await applyFile(text, nodes, worker);
+  await replaceFile(paths.applied, text);
+  await recordWorker();
+  return way;
+}
+
+/** Whether the worker is the one that was seen running on the applied text. */
+export async function isAppliedWorker({ id }: Worker): Promise<boolean> {
+  return (await readIfThere(paths.worker)) === id;
+}
+
+/** Notes that the current worker runs on the applied text. */
+export async function recordWorker(): Promise<void> {
+  const worker = await readWorker();
+  if (worker) await replaceFile(paths.worker, worker.id);
+}
+
+/** @returns whether the worker now has exactly these servers, without a reload */
+async function applyServers(
+  text: string,
+  nodes: readonly ProxyNode[],
+  worker: Worker,
+): Promise<boolean> {
+  const applied = await readIfThere(paths.applied);
+  if (applied === undefined || !differInServersOnly(applied, text)) return false;
+  // Another worker has read the file by itself, which may have been edited.
+  if (!(await isAppliedWorker(worker))) return false;
+  try {
+    await replaceFile(paths.config, text);
+    await changeServers(applied, text);
+    await verifyServers(nodes);
+    return true;
+  } catch (error) {
+    console.error(`reloading, because: ${(error as Error).message}`);
+    return false;
+  }
+}
+
+async function applyFile(
+  text: string,
+  nodes: readonly ProxyNode[],
+  worker: Worker | undefined,
+): Promise<Way> {
   const candidate = await writeCandidate(paths.config, text);
   const complaint = await checkConfig(candidate);
   if (complaint !== undefined) throw new Error(`haproxy -c refused the config: ${complaint}`);
-  const running = await isRunning();
   await rename(candidate, paths.config);
   try {
     // Without a process there is nothing to reload: s6 starts one, and it reads this file.
-    await (running ? reload() : waitForStart());
+    await (worker ? reload() : waitForStart());
     await verifyServers(nodes);
-    await replaceFile(paths.applied, text);
+    return worker ? "reload" : "start";
   } catch (error) {
-    await restoreLastGood(running);
+    await restoreLastGood(worker);
     throw error;
   }
 }
 
-async function restoreLastGood(running: boolean): Promise<void> {
+async function restoreLastGood(worker: Worker | undefined): Promise<void> {
   const lastGood = await readIfThere(paths.applied);
   if (lastGood === undefined) return;
   await replaceFile(paths.config, lastGood);
-  if (running) await reload();
-}
-
-async function isRunning(): Promise<boolean> {
-  return readServers().then(
-    () => true,
-    () => false,
-  );
+  if (worker) await reload();
 }
 
 async function waitForStart(): Promise<void> {
   const deadline = Date.now() + START_DEADLINE_MS;
-  while (!(await isRunning())) {
+  while ((await readWorker()) === undefined) {
     if (Date.now() > deadline) {
       throw new Error(`haproxy did not start within ${START_DEADLINE_MS / 1000} s; see its log`);
     }
@@ -58,10 +104,28 @@ async function waitForStart(): Promise<void> {
 
 /** Reads the backend back: what the process runs on must be what the file says. */
 async function verifyServers(nodes: readonly ProxyNode[]): Promise<void> {
-  const list = (all: readonly ProxyNode[]) =>
-    all.map(({ name, address, port }) => `${name}=${address}:${port}`).join(" ");
-  const [wanted, actual] = [list(nodes), list(await readServers())];
-  if (wanted !== actual) {
-    throw new Error(`backend ${BACKEND} runs with "${actual}", the file says "${wanted}"`);
+  const actual = (await readWorker())?.servers ?? [];
+  if (!hasServers(actual, nodes)) {
+    throw new Error(
+      `backend ${BACKEND} runs with "${list(actual)}", the file says "${list(nodes)}"`,
+    );
   }
+}
+
+/** Whether a worker balances over exactly these nodes; what it only drains does not count. */
+export function hasServers(actual: readonly ServerStatus[], nodes: readonly ProxyNode[]): boolean {
+  const names = new Set(nodes.map(({ name }) => name));
+  return list(actual.filter((server) => !isDraining(server, names))) === list(nodes);
+}
+
+/** Whether a server is on its way out; one that is wanted was put into maintenance by a person. */
+export function isDraining({ name, status }: ServerStatus, wanted: ReadonlySet<string>): boolean {
+  return status.startsWith("MAINT") && !wanted.has(name);
+}
+
+function list(nodes: readonly ProxyNode[]): string {
+  return nodes
+    .map(({ name, address, port }) => `${name}=${address}:${port}`)
+    .sort()
+    .join(" ");
 }

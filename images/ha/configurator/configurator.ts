@@ -1,71 +1,119 @@
-import type { ConfigStatus } from "../../../haproxy/control";
+import { get } from "node:http";
+import { hostname } from "node:os";
+import type {
+  ClusterView,
+  ConfigStatus,
+  Member,
+  PushRequest,
+  ServerStatus,
+} from "../../../haproxy/control";
 import { parseNode, revisionOf, type Declaration } from "../../../haproxy/declaration";
-import { renderHaproxyConfig } from "../../../haproxy/render";
-import { applyConfig } from "./apply";
+import { renderHaproxyConfig, type ProxyNode } from "../../../haproxy/render";
+import { applyConfig, hasServers, isAppliedWorker, isDraining, recordWorker } from "./apply";
 import { readIfThere, replaceFile } from "./files";
-import { readServers, type ServerStatus } from "./haproxyProcess";
+import { readWorker, type Worker } from "./haproxyProcess";
+import { decideNodes, type Health, type Memory } from "./membership";
 import { readNodes, writeNodes } from "./nodesFolder";
+import { Pacer } from "./pacer";
 import { paths } from "./paths";
+import { type GossipEvent, readMembers } from "./serf";
+import { drainServer, listServers } from "./servers";
 
+/** How often the configurator looks again although nobody poked it. */
+const LOOK_EVERY_MS = 10_000;
+/** The same while gossip does not vouch for a node that should be there. */
+const LOOK_CLOSELY_EVERY_MS = 1000;
 const READY_POLL_MS = 50;
+/** How long a node may be unknown to gossip, and down, before it is taken for gone. */
+const LOST_AFTER_MS = 5000;
+/** How long an announcement counts that gossip has not caught up with. */
+const ANNOUNCED_FOR_MS = 30_000;
+const MAX_ANNOUNCED = 1000;
+const PROBE_TIMEOUT_MS = 500;
+/** A complaint that did not come up for so long is said again. */
+const COMPLAIN_AGAIN_MS = 60_000;
 
 /** What a push may learn while it waits: a line for people. */
 export type Report = (line: string) => void;
 
+/** What the configurator keeps beside the declaration of what was pushed. */
+interface Pushed extends Declaration {
+  containers: Record<string, string>;
+}
+
 /**
  * The one writer of /nodes and haproxy.cfg. It works by level, not by edge: each reconciliation
- * makes the folder, the file and the process follow from what is declared, whatever happened
- * before, so a missed event or a kill at any point costs nothing.
+ * makes the folder, the file and the process follow from what is declared, what gossip knows and
+ * what serves, whatever happened before, so a missed event or a kill at any point costs nothing.
  */
 export class Configurator {
-  private last: Promise<void> = Promise.resolve();
+  private last: Promise<unknown> = Promise.resolve();
+  private readonly pacer = new Pacer((reason) => this.reconcile(reason));
+  private readonly announced = new Map<string, { member: Member; at: number }>();
+  private readonly downSince = new Map<string, number>();
+  private readonly draining = new Set<string>();
+  private readonly complaints = new Complaints();
+  private pushes = 0;
+  private nextLook?: NodeJS.Timeout;
+
+  /** Reconciles and goes on to look again by itself. */
+  start(): Promise<void> {
+    return this.reconcile("start").catch((error: Error) => console.error(error.message));
+  }
 
   /**
-   * Reconciles after whatever is under way; reconciliations never overlap.
-   *
-   * @param reason for the log
-   * @param drift what to do with a haproxy.cfg edited by hand when nothing else has changed: it is
-   *   kept for a person to judge, unless a push says what should be there
+   * Takes in what Serf's handler heard. An event only says that it is time to look; a query also
+   * says what gossip will know a moment later.
    */
-  reconcile(reason: string, drift: "keep" | "repair" = "keep"): Promise<void> {
-    const next = this.last.catch(() => undefined).then(() => this.reconcileNow(reason, drift));
-    this.last = next;
-    return next;
+  async hear({ event, members }: GossipEvent): Promise<void> {
+    if (event === "announce") {
+      const now = Date.now();
+      for (const member of members.filter(({ boot }) => boot !== "")) {
+        if (this.announced.size >= MAX_ANNOUNCED) break;
+        this.announced.set(member.name, { member: { ...member, status: "alive" }, at: now });
+      }
+    }
+    const names = members.map(({ name }) => JSON.stringify(name.slice(0, 80))).join(" ");
+    if (event !== "leave") return this.pacer.poke(`${event} of ${names}`);
+    await this.remember(({ left }) => {
+      for (const { name, boot } of members) if (boot !== "") left[name] = boot;
+    });
+    // Not paced: the node waits for it before it stops.
+    await this.reconcile(`leave of ${names}`);
   }
 
   /**
    * Takes a new declaration, applies it and waits until HAProxy has passed a health check of every
    * declared node since.
    *
-   * @param deadlineMs longest wait, ms
    * @throws Error naming each node that does not serve and its last check
    */
-  async push(declaration: Declaration, deadlineMs: number, report: Report): Promise<void> {
+  async push({ declaration, containers, deadlineMs }: PushRequest, report: Report): Promise<void> {
     const deadline = Date.now() + deadlineMs;
-    const nodes = declaration.nodes.map(parseNode);
-    const declared = { ...declaration, nodes };
+    const pushed = { ...declaration, nodes: declaration.nodes.map(parseNode), containers };
     // A template or a setting that does not render must not become the declaration.
-    renderHaproxyConfig(declared.template, declared.settings, nodes);
-    const before = await readIfThere(paths.declaration);
-    await replaceFile(paths.declaration, JSON.stringify(declared));
-    const appliedBefore = await readIfThere(paths.applied);
+    renderHaproxyConfig(pushed.template, pushed.settings, pushed.nodes);
+    this.pushes++;
     try {
-      await this.reconcile(`push ${revisionOf(declared)}`, "repair");
-    } catch (error) {
-      if (before !== undefined) await replaceFile(paths.declaration, before);
-      throw error;
+      const before = await readPushed();
+      await this.expect(pushed, before);
+      await replaceFile(paths.declaration, JSON.stringify(pushed));
+      const worker = await readWorker();
+      try {
+        await this.reconcile(`push ${revisionOf(declaration)}`, "repair");
+      } catch (error) {
+        if (before !== undefined) await replaceFile(paths.declaration, JSON.stringify(before));
+        throw error;
+      }
+      await this.waitUntilServing(pushed, worker, deadline, report);
+    } finally {
+      this.pushes--;
     }
-    const reloaded = (await readIfThere(paths.applied)) !== appliedBefore;
-    // A new worker starts without results, so any it has is fresh. One that ran on may still show
-    // a check from before the push; the next has come in after an interval and a time-out.
-    const { checkIntervalMs, checkTimeoutMs } = declared.settings;
-    const provenFrom = reloaded ? 0 : Date.now() + checkIntervalMs + checkTimeoutMs;
-    await waitUntilServing(declared, provenFrom, deadline, report);
   }
 
   /** The three texts that tell drift from membership. */
   async status(): Promise<ConfigStatus> {
-    const declaration = await readDeclaration();
+    const declaration = await readPushed();
     const live = await readIfThere(paths.config);
     if (declaration === undefined) return { live };
     const { template, settings, nodes } = declaration;
@@ -76,51 +124,266 @@ export class Configurator {
     };
   }
 
+  /** The nodes as each part sees them. */
+  async cluster(): Promise<ClusterView> {
+    const [declaration, members, nodes, config, worker] = await Promise.all([
+      readPushed(),
+      readMembers(),
+      readNodes(paths.nodes),
+      readIfThere(paths.config),
+      readWorker(),
+    ]);
+    const declared = declaration?.nodes ?? [];
+    return { declared, members, nodes, file: listServers(config ?? ""), servers: worker?.servers };
+  }
+
+  /**
+   * Reconciles after whatever is under way; reconciliations never overlap.
+   *
+   * @param reason for the log
+   * @param drift what to do with a haproxy.cfg edited by hand when nothing else has changed: it is
+   *   kept for a person to judge, unless a push says what should be there
+   */
+  private reconcile(reason: string, drift: "keep" | "repair" = "keep"): Promise<void> {
+    const next = this.last.catch(() => undefined).then(() => this.reconcileNow(reason, drift));
+    this.last = next;
+    return next;
+  }
+
   private async reconcileNow(reason: string, drift: "keep" | "repair"): Promise<void> {
-    const declaration = await readDeclaration();
-    if (declaration === undefined) return;
-    await writeNodes(paths.nodes, declaration.nodes);
-    const nodes = await readNodes(paths.nodes);
-    const text = renderHaproxyConfig(declaration.template, declaration.settings, nodes);
-    const isApplied = text === (await readIfThere(paths.applied));
-    const isOnDisk = text === (await readIfThere(paths.config));
-    if (isApplied && (isOnDisk || drift === "keep")) return;
-    const started = Date.now();
-    await applyConfig(text, nodes);
-    const names = nodes.map((node) => node.name).join(" ") || "none";
-    console.log(`applied for ${reason} in ${Date.now() - started} ms; nodes: ${names}`);
-  }
-}
-
-async function readDeclaration(): Promise<Declaration | undefined> {
-  const text = await readIfThere(paths.declaration);
-  return text === undefined ? undefined : (JSON.parse(text) as Declaration);
-}
-
-async function waitUntilServing(
-  declaration: Declaration,
-  provenFrom: number,
-  deadline: number,
-  report: Report,
-): Promise<void> {
-  let reported = "";
-  for (;;) {
-    const servers = new Map((await readServers()).map((server) => [server.name, server]));
-    const waiting = declaration.nodes
-      .map(({ name }) => describeWait(name, servers.get(name)))
-      .filter((line) => line !== undefined);
-    if (waiting.length === 0 && Date.now() >= provenFrom) return;
-    const line = waiting.join(", ");
-    if (Date.now() > deadline) {
-      throw new Error(`not serving at the deadline: ${line || "no fresh check yet"}`);
+    clearTimeout(this.nextLook);
+    let lookAgainIn = LOOK_CLOSELY_EVERY_MS;
+    try {
+      const isSure = await this.follow(reason, drift);
+      if (isSure) lookAgainIn = LOOK_EVERY_MS;
+    } finally {
+      this.nextLook = setTimeout(() => this.pacer.poke("another look"), lookAgainIn);
     }
-    if (line && line !== reported) report(`waiting for ${(reported = line)}`);
-    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  }
+
+  /** @returns whether gossip vouches for every node */
+  private async follow(reason: string, drift: "keep" | "repair"): Promise<boolean> {
+    const declaration = await readPushed();
+    if (declaration === undefined) return true;
+    const [members, worker, previous, memory] = await Promise.all([
+      readMembers(),
+      readWorker(),
+      readNodes(paths.nodes, (line) => console.error(line)),
+      readMemory(),
+    ]);
+    const health = await this.judge(declaration, worker?.servers ?? []);
+    const decision = decideNodes({
+      declaration,
+      members: members ?? [],
+      announced: this.freshAnnouncements(),
+      memory,
+      previous,
+      health: (name) => health.get(name) ?? "unknown",
+      isLost: (name) => this.isLost(name),
+      self: hostname(),
+    });
+    this.complaints.say(decision.refused);
+    await replaceIfChanged(paths.memory, JSON.stringify(decision.memory));
+    await writeNodes(paths.nodes, decision.nodes);
+    await this.bringAbout(declaration, decision.nodes, worker, reason, drift);
+    return decision.unsure.length === 0;
+  }
+
+  /** Makes file and process follow from the nodes, where they do not. */
+  private async bringAbout(
+    { template, settings }: Declaration,
+    nodes: ProxyNode[],
+    worker: Worker | undefined,
+    reason: string,
+    drift: "keep" | "repair",
+  ): Promise<void> {
+    const text = renderHaproxyConfig(template, settings, nodes);
+    const applied = await readIfThere(paths.applied);
+    const isOnDisk = text === (await readIfThere(paths.config));
+    // s6 is about to start one, and it reads the file.
+    const isRunning = worker === undefined || hasServers(worker.servers, nodes);
+    if (text === applied && (isOnDisk || drift === "keep") && isRunning) {
+      if (worker && isOnDisk && !(await isAppliedWorker(worker))) await recordWorker();
+      this.drain(worker, nodes);
+      return;
+    }
+    const started = Date.now();
+    const way = await applyConfig(text, nodes);
+    const change = describeChange(listServers(applied ?? ""), nodes);
+    console.log(`applied by ${way} in ${Date.now() - started} ms for ${reason}: ${change}`);
+    this.pacer.applied();
+    this.drain(await readWorker(), nodes);
+  }
+
+  /** Lets removed servers end their requests, without waiting for it. */
+  private drain(worker: Worker | undefined, nodes: ProxyNode[]): void {
+    const wanted = new Set(nodes.map(({ name }) => name));
+    for (const server of worker?.servers ?? []) {
+      const { name } = server;
+      if (!isDraining(server, wanted) || this.draining.has(name)) continue;
+      this.draining.add(name);
+      drainServer(name)
+        .catch((error: Error) => console.error(error.message))
+        .finally(() => this.draining.delete(name));
+    }
+  }
+
+  /** What the checks say: HAProxy's own, and for declared nodes that it does not have ours. */
+  private async judge(
+    declaration: Declaration,
+    servers: ServerStatus[],
+  ): Promise<Map<string, Health>> {
+    const health = new Map<string, Health>(
+      servers
+        .filter(({ status }) => !status.startsWith("MAINT"))
+        .map((server) => [server.name, judgeServer(server)]),
+    );
+    const unchecked = declaration.nodes.filter(({ name }) => !health.has(name));
+    const answers = await Promise.all(unchecked.map(probe));
+    unchecked.forEach(({ name }, i) => health.set(name, answers[i] ? "serving" : "down"));
+    const now = Date.now();
+    for (const [name, word] of health) {
+      if (word !== "down" || this.pushes > 0) this.downSince.delete(name);
+      else if (!this.downSince.has(name)) this.downSince.set(name, now);
+    }
+    return health;
+  }
+
+  private isLost(name: string): boolean {
+    const since = this.downSince.get(name);
+    return since !== undefined && Date.now() - since > LOST_AFTER_MS;
+  }
+
+  private freshAnnouncements(): Member[] {
+    const oldest = Date.now() - ANNOUNCED_FOR_MS;
+    for (const [name, { at }] of this.announced) if (at < oldest) this.announced.delete(name);
+    return [...this.announced.values()].map(({ member }) => member);
+  }
+
+  /**
+   * Every declared node is expected again. What gossip still knows of a container that has been
+   * replaced says nothing of the new one.
+   */
+  private async expect({ containers }: Pushed, before: Pushed | undefined): Promise<void> {
+    const members = (await readMembers()) ?? [];
+    await this.remember((memory) => {
+      memory.absent = [];
+      for (const { name, status, boot } of members) {
+        const isNew =
+          containers[name] !== undefined && containers[name] !== before?.containers[name];
+        if (isNew && status !== "alive") memory.superseded[name] = boot;
+      }
+    });
+  }
+
+  /** Changes the memory after whatever is under way. */
+  private remember(change: (memory: Memory) => void): Promise<void> {
+    const next = this.last
+      .catch(() => undefined)
+      .then(async () => {
+        const memory = await readMemory();
+        change(memory);
+        await replaceFile(paths.memory, JSON.stringify(memory));
+      });
+    this.last = next;
+    return next;
+  }
+
+  private async waitUntilServing(
+    { nodes, settings }: Declaration,
+    before: Worker | undefined,
+    deadline: number,
+    report: Report,
+  ): Promise<void> {
+    const pushedAt = Date.now();
+    const old = new Set(before?.servers.map(({ name }) => name));
+    let reported = "";
+    for (;;) {
+      const worker = await readWorker();
+      const servers = new Map(worker?.servers.map((server) => [server.name, server]));
+      // A new worker or server starts without results, so any it has is fresh. One that ran on may
+      // still show a check from before: after an interval the next has begun, if not ended.
+      const isProven = Date.now() > pushedAt + settings.checkIntervalMs + READY_POLL_MS;
+      const isFresh = ({ name, checking }: ServerStatus) =>
+        worker?.id !== before?.id || !old.has(name) || (isProven && !checking);
+      const waiting = nodes
+        .map(({ name }) => ({ name, server: servers.get(name) }))
+        .filter(({ server }) => server === undefined || !isServing(server) || !isFresh(server));
+      const wanted = new Set((await readNodes(paths.nodes)).map(({ name }) => name));
+      const draining = [...servers.values()].filter((server) => isDraining(server, wanted));
+      if (waiting.length === 0 && draining.length === 0) return;
+      const unserved = waiting.filter(({ server }) => server === undefined || !isServing(server));
+      const line = unserved.map(describeWait).join(", ");
+      if (Date.now() > deadline) {
+        throw new Error(`not serving at the deadline: ${line || "no fresh check yet"}`);
+      }
+      if (line && line !== reported) report(`waiting for ${(reported = line)}`);
+      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+    }
   }
 }
 
-/** Why a node does not count as serving yet, or undefined when it does. */
-function describeWait(name: string, server: ServerStatus | undefined): string | undefined {
-  if (server?.check === "L7OK" && server.status === "UP") return undefined;
-  return `${name} (${server?.status ?? "unknown to HAProxy"}, last check ${server?.check || "none"})`;
+/** Says each complaint when it comes up, not at every look. */
+class Complaints {
+  private readonly seen = new Map<string, number>();
+
+  say(lines: string[]): void {
+    const now = Date.now();
+    for (const line of lines) {
+      if (!this.seen.has(line)) console.error(`refused ${line}`);
+      this.seen.set(line, now);
+    }
+    for (const [line, at] of this.seen) if (now - at > COMPLAIN_AGAIN_MS) this.seen.delete(line);
+  }
+}
+
+async function readPushed(): Promise<Pushed | undefined> {
+  const text = await readIfThere(paths.declaration);
+  return text === undefined ? undefined : (JSON.parse(text) as Pushed);
+}
+
+async function readMemory(): Promise<Memory> {
+  const text = await readIfThere(paths.memory);
+  return text === undefined
+    ? { left: {}, superseded: {}, absent: [] }
+    : (JSON.parse(text) as Memory);
+}
+
+async function replaceIfChanged(path: string, text: string): Promise<void> {
+  if ((await readIfThere(path)) !== text) await replaceFile(path, text);
+}
+
+function isServing({ check, status }: ServerStatus): boolean {
+  return check === "L7OK" && status === "UP";
+}
+
+function judgeServer(server: ServerStatus): Health {
+  if (isServing(server)) return "serving";
+  return server.status.startsWith("DOWN") ? "down" : "unknown";
+}
+
+/** HAProxy's own check, made once by the configurator. */
+function probe({ address, port }: ProxyNode): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({ host: address, port, path: "/health", timeout: PROBE_TIMEOUT_MS });
+    request.on("response", (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on("timeout", () => request.destroy()).on("close", () => resolve(false));
+    request.on("error", () => resolve(false));
+  });
+}
+
+/** Why a node does not count as serving yet. */
+function describeWait({ name, server }: { name: string; server?: ServerStatus }): string {
+  return `${name} (${server?.status ?? "out of rotation"}, last check ${server?.check || "none"})`;
+}
+
+function describeChange(before: readonly ProxyNode[], after: readonly ProxyNode[]): string {
+  const minus = (from: readonly ProxyNode[], other: readonly ProxyNode[]) =>
+    from.map(({ name }) => name).filter((name) => other.every((node) => node.name !== name));
+  const added = minus(after, before).map((name) => `+${name}`);
+  const removed = minus(before, after).map((name) => `-${name}`);
+  return [...added, ...removed].join(" ") || "the same servers";
 }

@@ -1,22 +1,18 @@
 import { execFile } from "node:child_process";
 import { createConnection } from "node:net";
-import type { ProxyNode } from "../../../haproxy/render";
+import type { ServerStatus } from "../../../haproxy/control";
 import { paths } from "./paths";
 
 const CLI_TIMEOUT_MS = 20_000;
 
-/** The CLI ends each answer with an empty line; management.txt, 9.3. */
-const END_OF_ANSWER = "\n\n";
-
 /** The proxy whose servers are the nodes. */
 export const BACKEND = "nodes";
 
-/** One server of the backend as the running worker sees it. */
-export interface ServerStatus extends ProxyNode {
-  /** HAProxy's word for it: UP, DOWN, `UP 1/2`, MAINT, … */
-  status: string;
-  /** Result of the last health check, L7OK when it passed; empty before the first. */
-  check: string;
+/** HAProxy's current worker. */
+export interface Worker {
+  /** Tells this process from any other, also from one with its pid in an earlier start. */
+  id: string;
+  servers: ServerStatus[];
 }
 
 /**
@@ -32,26 +28,40 @@ export function checkConfig(path: string): Promise<string | undefined> {
   });
 }
 
-/**
- * Sends one command to the master CLI and gives its whole answer. A command that begins with `@1`
- * is for the current worker: asked through the master, an old worker cannot answer in its place.
- */
-export function askMaster(command: string): Promise<string> {
+/** Sends commands to the master CLI, on one connection, and gives the whole answer to each. */
+function askMaster(...commands: string[]): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(paths.master);
-    let answer = "";
+    let text = "";
     socket.setEncoding("utf8").setTimeout(CLI_TIMEOUT_MS, () => {
-      socket.destroy(new Error(`haproxy did not answer "${command}" in ${CLI_TIMEOUT_MS} ms`));
+      socket.destroy(new Error(`haproxy did not answer "${commands[0]}" in ${CLI_TIMEOUT_MS} ms`));
     });
-    // Not ended after the command: the master cuts a long answer short when our side has closed.
-    socket.on("connect", () => socket.write(`${command}\n`));
+    // Not ended after the commands: the master cuts a long answer short when our side has closed.
+    socket.on("connect", () => socket.write(`${commands.join("; ")}\n`));
     socket.on("data", (chunk: string) => {
-      answer += chunk;
-      if (answer.endsWith(END_OF_ANSWER)) socket.end();
+      text += chunk;
+      if (splitAnswers(text).length >= commands.length) socket.end();
     });
     socket.on("error", reject);
-    socket.on("close", () => resolve(answer));
+    socket.on("close", () => {
+      const answers = splitAnswers(text);
+      if (answers.length >= commands.length) resolve(answers);
+      else reject(new Error(`haproxy went away while it answered "${commands[0]}"`));
+    });
   });
+}
+
+/** The CLI ends each answer, an empty one too, with an empty line; management.txt, 9.3. */
+function splitAnswers(text: string): string[] {
+  return text.split(/^\n/m).slice(0, -1);
+}
+
+/**
+ * Sends commands of the Runtime API to the current worker. Asked through the master, an old worker
+ * cannot answer in its place.
+ */
+export function askWorker(...commands: string[]): Promise<string[]> {
+  return askMaster(...commands.map((command) => `@1 ${command}`));
 }
 
 /**
@@ -60,25 +70,38 @@ export function askMaster(command: string): Promise<string> {
  * @throws Error with HAProxy's own lines when it kept the old worker
  */
 export async function reload(): Promise<void> {
-  const answer = await askMaster("reload");
+  const [answer] = await askMaster("reload");
   if (!answer.startsWith("Success=1")) throw new Error(`haproxy did not reload: ${answer.trim()}`);
 }
 
-/** The backend's servers in the current worker. */
-export async function readServers(): Promise<ServerStatus[]> {
-  const [header, ...rows] = (await askMaster(`@1 show stat ${BACKEND} 4 -1`)).trim().split("\n");
+/** The current worker and the backend's servers in it; undefined while there is none. */
+export async function readWorker(): Promise<Worker | undefined> {
+  try {
+    const [info, stat] = await askWorker("show info", `show stat ${BACKEND} 4 -1`);
+    const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(info)?.[1];
+    const id = `${field("Pid")} ${field("Start_time_sec")}`;
+    return { id, servers: parseServers(stat) };
+  } catch {
+    return undefined;
+  }
+}
+
+function parseServers(stat: string): ServerStatus[] {
+  const [header, ...rows] = stat.trim().split("\n");
   const columns = header.replace(/^# /, "").split(",");
   return rows.map((row) => {
     const cells = row.split(",");
     const cell = (column: string) => cells[columns.indexOf(column)] ?? "";
     const [address, port] = cell("addr").split(":");
+    // A star marks a check that is being made; the word is the result of the one before.
+    const check = cell("check_status");
     return {
       name: cell("svname"),
       address,
       port: Number(port),
       status: cell("status"),
-      // A star marks a check that is being made; the word is the result of the one before.
-      check: cell("check_status").replace(/^\* /, ""),
+      check: check.replace(/^\* /, ""),
+      checking: check.startsWith("* "),
     };
   });
 }

@@ -1,11 +1,12 @@
-import { createConnection, createServer, type Socket } from "node:net";
-import { rm } from "node:fs/promises";
+import { createConnection, createServer, type ListenOptions, type Socket } from "node:net";
+import { rmSync } from "node:fs";
 import type { ControlReply, ControlRequest } from "../../../haproxy/control";
 import { Configurator } from "./configurator";
 import { paths } from "./paths";
+import { parseGossipEvent } from "./serf";
 
-/** How often the configurator looks again although nobody poked it. */
-const RECONCILE_EVERY_MS = 10_000;
+/** Bound of what Serf's handler may send; Serf's own messages are far smaller. */
+const MAX_EVENT_CHARACTERS = 65_536;
 
 /** All the client sends before it ends its side; ours stays open for the reply. */
 function readRequest(socket: Socket): Promise<string> {
@@ -17,16 +18,16 @@ function readRequest(socket: Socket): Promise<string> {
   });
 }
 
-async function handle(configurator: Configurator, socket: Socket): Promise<void> {
+async function answerControl(configurator: Configurator, socket: Socket): Promise<void> {
   const send = (reply: ControlReply) => void socket.write(`${JSON.stringify(reply)}\n`);
   try {
     const request = JSON.parse(await readRequest(socket)) as ControlRequest;
     if (request.do === "status") {
       send({ done: true, status: await configurator.status() });
+    } else if (request.do === "cluster") {
+      send({ done: true, cluster: await configurator.cluster() });
     } else {
-      await configurator.push(request.declaration, request.deadlineMs, (progress) =>
-        send({ progress }),
-      );
+      await configurator.push(request, (progress) => send({ progress }));
       send({ done: true });
     }
   } catch (error) {
@@ -36,18 +37,52 @@ async function handle(configurator: Configurator, socket: Socket): Promise<void>
   socket.end();
 }
 
-async function serve(): Promise<void> {
+/** What Serf's handler sends up to an empty line: its client can't end one side alone. */
+function readEvent(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => {
+      text += chunk;
+      if (text.endsWith("\n\n")) resolve(text);
+      else if (text.length > MAX_EVENT_CHARACTERS) reject(new Error("a gossip event too long"));
+    });
+    socket.on("end", () => resolve(text)).on("error", reject);
+  });
+}
+
+/** Answers when a leave is done, so that the node that leaves can wait for it; any other at once. */
+async function answerGossip(configurator: Configurator, socket: Socket): Promise<void> {
+  try {
+    await configurator.hear(parseGossipEvent(await readEvent(socket)));
+    socket.end("done\n");
+  } catch (error) {
+    console.error((error as Error).message);
+    socket.destroy();
+  }
+}
+
+function listen(
+  options: ListenOptions & { path: string },
+  answer: (socket: Socket) => Promise<void>,
+) {
+  rmSync(options.path, { force: true });
+  // allowHalfOpen: a client ends its side to mark the end of the request, then reads on.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", (error) => console.error(`${options.path}: ${error.message}`));
+    void answer(socket);
+  });
+  return server.listen(options);
+}
+
+function serve(): void {
   const configurator = new Configurator();
-  const reconcile = (reason: string) =>
-    configurator.reconcile(reason).catch((error: Error) => console.error(error.message));
-  await rm(paths.control, { force: true });
-  // allowHalfOpen: the client ends its side to mark the end of the request, then reads on.
-  createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on("error", (error) => console.error(`control socket: ${error.message}`));
-    void handle(configurator, socket);
-  }).listen(paths.control, () => console.log("ready"));
-  await reconcile("start");
-  setInterval(() => void reconcile("interval"), RECONCILE_EVERY_MS);
+  listen({ path: paths.control }, (socket) => answerControl(configurator, socket));
+  // Serf's handler is another user's; it can do no more there than an event can.
+  const forAll = { readableAll: true, writableAll: true };
+  listen({ path: paths.gossip, ...forAll }, (socket) => answerGossip(configurator, socket));
+  void configurator.start();
+  console.log("ready");
 }
 
 /** The other end of the control socket: standard input is the request, standard output the reply. */
@@ -62,7 +97,7 @@ function call(): void {
 }
 
 const command = process.argv[2];
-if (command === "serve") void serve();
+if (command === "serve") serve();
 else if (command === "call") call();
 else {
   console.error("usage: configurator serve | configurator call <request.json");

@@ -22,18 +22,25 @@ export async function writeNodes(folder: string, nodes: readonly ProxyNode[]): P
 /**
  * Reads the nodes back, in natural order.
  *
- * @throws Error naming the file that is not a node
+ * @param complain called for each file that is not a node, with its name and what is wrong; it is
+ *   left out
  */
-export async function readNodes(folder: string): Promise<ProxyNode[]> {
+export async function readNodes(
+  folder: string,
+  complain: (line: string) => void = () => undefined,
+): Promise<ProxyNode[]> {
   const files = (await readdir(folder)).filter((file) => file.endsWith(EXTENSION));
   const nodes = await Promise.all(
     files.map(async (file) => {
       try {
-        return parseNode(parse(await readFile(join(folder, file), "utf8")));
+        const node = parseNode(parse(await readFile(join(folder, file), "utf8")));
+        if (node.name + EXTENSION !== file) throw new Error(`it is of node ${node.name}`);
+        return [node];
       } catch (error) {
-        throw new Error(`${join(folder, file)}: ${(error as Error).message}`, { cause: error });
+        complain(`${join(folder, file)}: ${(error as Error).message}`);
+        return [];
       }
     }),
   );
-  return sortNodes(nodes);
+  return sortNodes(nodes.flat());
 }

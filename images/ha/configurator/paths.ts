@@ -8,8 +8,14 @@ export const paths = {
   declaration: "/var/lib/configurator/declaration.json",
   /** The last text that HAProxy was seen running on. */
   applied: "/var/lib/configurator/applied.cfg",
+  /** The worker that was seen running on it; see haproxyProcess.ts. */
+  worker: "/var/lib/configurator/worker",
+  /** What is remembered of nodes that were taken out; see membership.ts. */
+  memory: "/var/lib/configurator/memory.json",
   /** HAProxy's master CLI. */
   master: "/run/haproxy/master.sock",
   /** Where pushes arrive. */
   control: "/run/configurator/control.sock",
+  /** Where Serf's event handler passes on what it hears. */
+  gossip: "/run/configurator/gossip.sock",
 } as const;

@@ -1,0 +1,159 @@
+import type { Member } from "../../../haproxy/control";
+import type { Declaration } from "../../../haproxy/declaration";
+import { isInNetwork } from "../../../haproxy/network";
+import { NODE_NAME, type ProxyNode, sortNodes } from "../../../haproxy/render";
+
+/** What HAProxy's check, or for a server that it does not have the configurator's own, says. */
+export type Health = "serving" | "down" | "unknown";
+
+/** What the configurator remembers of nodes that it took out; survives its restart. */
+export interface Memory {
+  /** By name: the run of the agent that said it leaves. */
+  left: Record<string, string>;
+  /** By name: a run that ended in a container which has since been replaced. */
+  superseded: Record<string, string>;
+  /** Declared nodes that are out because they are gone. */
+  absent: string[];
+}
+
+/** Everything that decides which nodes are in; see {@link decideNodes}. */
+export interface Evidence {
+  declaration: Pick<Declaration, "nodes" | "handMade">;
+  /** What the agent knows. */
+  members: Member[];
+  /** What members said of themselves a moment ago, which the agent may not know yet. */
+  announced: Member[];
+  memory: Memory;
+  /** The nodes that are in now. */
+  previous: ProxyNode[];
+  health: (name: string) => Health;
+  /** Whether a node has been down, and unknown to gossip, for longer than a start takes. */
+  isLost: (name: string) => boolean;
+  /** Name of the member that this balancer is itself. */
+  self: string;
+}
+
+export interface Decision {
+  /** The nodes that belong into /nodes and haproxy.cfg. */
+  nodes: ProxyNode[];
+  memory: Memory;
+  /** Why members are not taken as nodes: a line for each. */
+  refused: string[];
+  /** Declared and present nodes that gossip does not vouch for: worth another look soon. */
+  unsure: string[];
+}
+
+/** What gossip says of a node. */
+type Word = "alive" | "left" | "failed" | "unknown";
+
+/** Longest name in a message: a member may call itself anything. */
+const SHOWN = 80;
+
+/**
+ * Decides which nodes are in. A node is in while gossip says that it lives, or its application
+ * answers; a node that said goodbye is out. So the loss of gossip takes no node that serves away,
+ * and only a failure that the health check confirms counts.
+ *
+ * A declared node is in from its declaration on, before it has started. A node added by hand is in
+ * once gossip says that it lives. What a member claims is checked: the name by the rule for server
+ * names, the address by the declaration or the range for nodes added by hand.
+ */
+export function decideNodes(evidence: Evidence): Decision {
+  const { declaration, members, announced, memory, previous, self } = evidence;
+  const refused: string[] = [];
+  const declared = new Map(declaration.nodes.map((node) => [node.name, node]));
+  const known = new Map<string, Member>();
+  const taken = holdersOf(evidence);
+
+  for (const member of members) meet(member);
+  for (const member of announced) {
+    // Newer than what the agent knows of another run.
+    if (known.get(member.name)?.boot !== member.boot) meet(member);
+  }
+
+  function meet(member: Member): void {
+    if (member.name === self && member.role === "balancer") return;
+    const reason = refuse(member);
+    if (reason === undefined) {
+      known.set(member.name, member);
+      taken.set(member.address, member.name);
+    } else if (member.status === "alive") {
+      refused.push(`${describe(member)}: ${reason}`);
+    }
+  }
+
+  function refuse({ name, address, role, origin }: Member): string | undefined {
+    if (!NODE_NAME.test(name)) return "the name is not a host name label (a-z, 0-9, -)";
+    if (role === "balancer") return `the balancer is ${self}; there is one`;
+    if (role !== "backend") return "the role is neither balancer nor backend";
+    const node = declared.get(name);
+    if (node) return node.address === address ? undefined : `${name} is at ${node.address}`;
+    if (origin === "pulumi") return "it is not declared, or not any more";
+    if (origin !== "hand") return "the origin is neither pulumi nor hand";
+    if (!isInNetwork(address, declaration.handMade.range)) {
+      return `nodes added by hand have an address in ${declaration.handMade.range}`;
+    }
+    const holder = taken.get(address);
+    return holder === undefined || holder === name ? undefined : `${holder} has this address`;
+  }
+
+  const wordOf = (name: string): Word => {
+    const member = known.get(name);
+    if (member === undefined) return "unknown";
+    if (memory.left[name] === member.boot) return "left";
+    if (member.status === "alive") return "alive";
+    if (memory.superseded[name] === member.boot) return "unknown";
+    return member.status === "failed" ? "failed" : "left";
+  };
+
+  const isIn = (name: string, wasIn: boolean): boolean => {
+    const word = wordOf(name);
+    if (word === "alive") return true;
+    if (word === "left") return false;
+    const health = evidence.health(name);
+    if (health === "serving") return true;
+    const isGone = word === "failed" ? health === "down" : evidence.isLost(name);
+    return wasIn && !isGone;
+  };
+
+  const absent = new Set(memory.absent);
+  const fromDeclaration = declaration.nodes.filter(({ name }) => isIn(name, !absent.has(name)));
+  const before = new Map(previous.map((node) => [node.name, node]));
+  const unheard = previous.filter(
+    ({ name, address }) => !known.has(name) && isInNetwork(address, declaration.handMade.range),
+  );
+  const byHand = [...known.values(), ...unheard]
+    .filter(({ name }) => !declared.has(name))
+    .filter(({ name, address }) => isIn(name, before.get(name)?.address === address))
+    .map(({ name, address }) => ({ name, address, port: declaration.handMade.port }));
+  const nodes = sortNodes([...fromDeclaration, ...byHand]);
+  const names = new Set(nodes.map(({ name }) => name));
+
+  const keepKnown = (boots: Record<string, string>) =>
+    Object.fromEntries(Object.entries(boots).filter(([name]) => known.has(name)));
+  const outOfTouch = [...names, ...declared.keys()].filter(
+    (name) => wordOf(name) === "failed" || wordOf(name) === "unknown",
+  );
+  return {
+    nodes,
+    memory: {
+      left: keepKnown(memory.left),
+      superseded: keepKnown(memory.superseded),
+      absent: declaration.nodes.map(({ name }) => name).filter((name) => !names.has(name)),
+    },
+    refused,
+    unsure: [...new Set(outOfTouch)],
+  };
+}
+
+/** Which name has which address, so that no other member gets it; who is gone has none any more. */
+function holdersOf({ declaration, members, previous }: Evidence): Map<string, string> {
+  const gone = new Set(members.filter(({ status }) => status !== "alive").map(({ name }) => name));
+  const present = previous.filter(({ name }) => !gone.has(name));
+  return new Map([...present, ...declaration.nodes].map(({ name, address }) => [address, name]));
+}
+
+function describe({ name, address }: Member): string {
+  const shown = JSON.stringify(name.slice(0, SHOWN));
+  return `member ${shown}${name.length > SHOWN ? "…" : ""} at ${address.slice(0, SHOWN)}`;
+}
