@@ -5,12 +5,22 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import type Docker from "dockerode";
 import { connectEngine } from "../../providers/engine";
 
 const original = resolve(__dirname, "../..");
 const run = promisify(execFile);
 
 export const engine = connectEngine();
+
+/** Where a lab goes. */
+export interface LabHost {
+  engine: Docker;
+  /** The engine's address for the lab's commands, if it is not the one that the environment names. */
+  dockerHost?: string;
+  /** The lab's ports and the addresses they are published on; free ones of this host without it. */
+  config?: LabPorts & Record<string, string | number>;
+}
 
 /** What a finished command printed, and how it ended. */
 export interface Outcome {
@@ -28,6 +38,7 @@ export class LabCheckout {
 
   private constructor(
     readonly stack: string,
+    readonly host: LabHost,
     readonly config: Record<string, string | number>,
   ) {
     this.folder = mkdtempSync(join(tmpdir(), `${stack}-`));
@@ -42,17 +53,11 @@ export class LabCheckout {
   }
 
   /** Makes the copy and its stack; nothing is deployed yet. */
-  static async create(stack: string): Promise<LabCheckout> {
-    // Labs made at the same time begin their search at different places.
-    const place = createHash("sha256").update(stack).digest()[0];
-    const [httpPort, statsPort, adminPort, nodePorts] = await findFreePorts(place);
-    const lab = new LabCheckout(stack, {
+  static async create(stack: string, host: LabHost = { engine }): Promise<LabCheckout> {
+    const lab = new LabCheckout(stack, host, {
       namePrefix: `${stack}-`,
-      subnet: await findFreeSubnet(place),
-      httpPort,
-      statsPort,
-      adminPort,
-      nodePorts,
+      subnet: await findFreeSubnet(host.engine, stack),
+      ...(host.config ?? (await findFreePorts(stack))),
     });
     await lab.succeed("stack", "init", stack);
     for (const [key, value] of Object.entries(lab.config)) await lab.configure(key, value);
@@ -65,7 +70,9 @@ export class LabCheckout {
 
   /** Runs the launcher behind `npx pulumi` in the copy. */
   async pulumi(...args: string[]): Promise<Outcome> {
-    const options = { cwd: this.folder, maxBuffer: 2 ** 26 };
+    const { dockerHost } = this.host;
+    const env = { ...process.env, ...(dockerHost && { DOCKER_HOST: dockerHost }) };
+    const options = { cwd: this.folder, maxBuffer: 2 ** 26, env };
     // In order, as in a terminal.
     const script = 'exec tools/pulumi/pulumi "$@" --non-interactive 2>&1';
     try {
@@ -100,11 +107,12 @@ export class LabCheckout {
 
   /** A container by its name inside the lab. */
   container(name: string) {
-    return engine.getContainer(`${this.config.namePrefix}${name}`);
+    return this.host.engine.getContainer(`${this.config.namePrefix}${name}`);
   }
 
   /** What of this lab the engine holds. */
   async leftovers(): Promise<string[]> {
+    const { engine } = this.host;
     const filters = { label: [`dynamic-scaling-lab.stack=${this.stack}`] };
     const containers = await engine.listContainers({ all: true, filters });
     const networks = await engine.listNetworks({ filters });
@@ -118,31 +126,53 @@ export class LabCheckout {
 
   /** Takes all away that a test may have left, also a failed one. */
   async remove(): Promise<void> {
-    await this.pulumi("destroy", "--yes", "--skip-preview", "--stack", this.stack);
-    const filters = { label: [`dynamic-scaling-lab.stack=${this.stack}`] };
-    for (const { Id } of await engine.listContainers({ all: true, filters })) {
-      await engine.getContainer(Id).remove({ force: true });
+    const { engine } = this.host;
+    try {
+      await this.pulumi("destroy", "--yes", "--skip-preview", "--stack", this.stack);
+      const filters = { label: [`dynamic-scaling-lab.stack=${this.stack}`] };
+      for (const { Id } of await engine.listContainers({ all: true, filters })) {
+        await engine.getContainer(Id).remove({ force: true });
+      }
+      for (const { Id } of await engine.listNetworks({ filters })) {
+        await engine.getNetwork(Id).remove();
+      }
+      for (const { Id } of await engine.listImages({ filters })) {
+        await engine.getImage(Id).remove({ force: true });
+      }
+    } finally {
+      rmSync(this.folder, { recursive: true });
     }
-    for (const { Id } of await engine.listNetworks({ filters })) {
-      await engine.getNetwork(Id).remove();
-    }
-    for (const { Id } of await engine.listImages({ filters })) {
-      await engine.getImage(Id).remove({ force: true });
-    }
-    rmSync(this.folder, { recursive: true });
   }
 }
 
-/** Ports that are free now, the last the first of a run of 20. */
-async function findFreePorts(place: number): Promise<number[]> {
-  const free = await Promise.all([0, 0, 0].map(findFreePort));
+export interface LabPorts {
+  httpPort: number;
+  statsPort: number;
+  adminPort: number;
+  /** The first of {@link NODE_PORTS}. */
+  nodePorts: number;
+}
+
+/** How many ports in a row are kept for the nodes. */
+export const NODE_PORTS = 20;
+
+/** Ports of this host that are free now. */
+export async function findFreePorts(name: string): Promise<LabPorts> {
+  const [httpPort, statsPort, adminPort] = await Promise.all([0, 0, 0].map(findFreePort));
   for (let i = 0; i < 256; i++) {
-    const first = 21_000 + 20 * ((place + i) % 256);
-    const run = Array.from({ length: 20 }, (_, offset) => findFreePort(first + offset));
+    const nodePorts = 21_000 + NODE_PORTS * ((placeOf(name) + i) % 256);
+    const run = Array.from({ length: NODE_PORTS }, (_, offset) => findFreePort(nodePorts + offset));
     const results = await Promise.allSettled(run);
-    if (results.every(({ status }) => status === "fulfilled")) return [...free, first];
+    if (results.every(({ status }) => status === "fulfilled")) {
+      return { httpPort, statsPort, adminPort, nodePorts };
+    }
   }
-  throw new Error("no 20 free ports in a row from 21000 to 26119");
+  throw new Error(`no ${NODE_PORTS} free ports in a row from 21000 to 26119`);
+}
+
+/** From 0 to 255, so that labs made at the same time begin their search at different places. */
+function placeOf(name: string): number {
+  return createHash("sha256").update(name).digest()[0];
 }
 
 function findFreePort(port: number): Promise<number> {
@@ -155,11 +185,11 @@ function findFreePort(port: number): Promise<number> {
   });
 }
 
-async function findFreeSubnet(place: number): Promise<string> {
+async function findFreeSubnet(engine: Docker, name: string): Promise<string> {
   const networks = await engine.listNetworks();
   const taken = networks.flatMap(({ IPAM }) => (IPAM?.Config ?? []).map(({ Subnet }) => Subnet));
   for (let i = 0; i < 256; i++) {
-    const subnet = `10.213.${(place + i) % 256}.0/24`;
+    const subnet = `10.213.${(placeOf(name) + i) % 256}.0/24`;
     if (!taken.includes(subnet)) return subnet;
   }
   throw new Error("no free subnet in 10.213.0.0/16");

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { runInContainer, withoutFrames } from "../../providers/engine";
 import { GOLDEN_COUNTS, goldenFile } from "../golden";
 import { LabCheckout, engine } from "./checkout";
+import { underLoad } from "./load";
 import {
   configOnDisk,
   countAnswers,
@@ -59,12 +60,12 @@ test("up: two nodes serve evenly, each reachable alone, and the stats page lists
 test("a second up changes nothing", async () => {
   const args = ["preview", "--expect-no-changes", "--stack", lab.stack];
   expect(await lab.pulumi(...args)).toMatchObject({ code: 0 });
-  expect(await lab.up()).toMatch(/Resources:\n {4}12 unchanged\n/);
+  expect(await lab.up()).toMatch(/Resources:\n {4}14 unchanged\n/);
 });
 
 test("refresh finds nothing to change", async () => {
   const refreshed = await lab.succeed("refresh", "--yes", "--skip-preview", "--stack", lab.stack);
-  expect(refreshed).toMatch(/Resources:\n {4}12 unchanged\n/);
+  expect(refreshed).toMatch(/Resources:\n {4}14 unchanged\n/);
 });
 
 test("preview --diff of 2 → 3: one container, one line of haproxy.cfg, nothing else", async () => {
@@ -94,28 +95,12 @@ test("preview --diff of 2 → 3: one container, one line of haproxy.cfg, nothing
 
 test("2 → 5 → 3: no request is lost, only nodes and config are touched", async () => {
   const before = { ha: await identity(lab, "ha"), s1: await identity(lab, "s1") };
-  let scaling = true;
-  let sent = 0;
-  const lost: string[] = [];
-  const client = async () => {
-    while (scaling && sent < 20_000) {
-      sent++;
-      await get(port("httpPort")).then(
-        ({ status, body }) => status === 200 || lost.push(`${status} ${body}`),
-        (error: Error) => lost.push(error.message),
-      );
-    }
-  };
-  const clients = [client(), client()];
-  try {
+  const { sent, lost } = await underLoad(lab, async () => {
     await lab.scale(5);
     await expectConfig(5);
     await lab.scale(3);
     await expectConfig(3);
-  } finally {
-    scaling = false;
-    await Promise.all(clients);
-  }
+  });
   console.log(`2 → 5 → 3: ${sent} requests sent, ${lost.length} lost`);
   expect(sent).toBeGreaterThan(500);
   expect(lost).toEqual([]);
@@ -152,9 +137,13 @@ async function listProcesses(name: string): Promise<Process[]> {
 
 const SERVICES: [container: string, user: string, command: RegExp][] = [
   ["s1", "webapp", /^node .*server\.js/],
+  ["s1", "_serf", /^serf agent/],
+  ["s1", "_serf", /serf-join$/],
   ["s1", "nobody", /^s6-log .*app:/],
+  ["s1", "nobody", /^s6-log .*serf:/],
   ["ha", "haproxy", /^haproxy -W/],
   ["ha", "haproxy", /^node .*configurator\.js/],
+  ["ha", "_serf", /^serf agent/],
   ["ha", "nobody", /^s6-log .*haproxy:/],
   ["ha", "nobody", /^s6-log .*configurator:/],
 ];
@@ -196,8 +185,8 @@ test("docker logs marks every line with its process", async () => {
     const lines = withoutFrames(raw).trim().split("\n");
     return new Set(lines.map((line) => line.split(":")[0]));
   };
-  expect(await logs("s1")).toEqual(new Set(["app"]));
-  expect(await logs("ha")).toEqual(new Set(["haproxy", "configurator"]));
+  expect(await logs("s1")).toEqual(new Set(["app", "serf"]));
+  expect(await logs("ha")).toEqual(new Set(["haproxy", "configurator", "serf"]));
 });
 
 test("the admin CLI answers the host and refuses a node", async () => {

@@ -2,7 +2,9 @@
 import { request } from "node:http";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { runInContainer } from "../../providers/engine";
+import type { LabConfig } from "../../components/config";
 import { renderFor } from "../golden";
 import type { LabCheckout } from "./checkout";
 
@@ -55,7 +57,12 @@ export const configOnDisk = (lab: LabCheckout) => inContainer(lab, "ha", "cat", 
 
 /** haproxy.cfg as the program previews it for so many nodes. */
 export function previewed(lab: LabCheckout, nodeCount: number): string {
-  return renderFor({
+  return renderFor(configOf(lab, nodeCount));
+}
+
+/** The lab's configuration as the program reads it, with so many nodes. */
+export function configOf(lab: LabCheckout, nodeCount: number): LabConfig {
+  return {
     stack: lab.stack,
     namePrefix: String(lab.config.namePrefix),
     subnet: String(lab.config.subnet),
@@ -69,7 +76,7 @@ export function previewed(lab: LabCheckout, nodeCount: number): string {
     serverTimeout: 1000,
     stickySessions: true,
     readyTimeout: 60,
-  });
+  };
 }
 
 /** The backend's servers in the running process, by its admin CLI as the host reaches it. */
@@ -88,4 +95,17 @@ export async function runningServers(lab: LabCheckout): Promise<Record<string, s
 export async function identity(lab: LabCheckout, name: string) {
   const { Id, State, RestartCount } = await lab.container(name).inspect();
   return { Id, StartedAt: State.StartedAt, RestartCount };
+}
+
+/** Tries again until an attempt succeeds; after so many ms the last one's error is the caller's. */
+export async function eventually<T>(patience: number, attempt: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+    await sleep(50);
+  }
 }

@@ -1,0 +1,288 @@
+import { execFileSync } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
+import { withoutFrames } from "../../providers/engine";
+import { LabCheckout } from "./checkout";
+import { expectAgreement } from "./cluster";
+import { underLoad } from "./load";
+import { countAnswers, identity, inContainer, previewed, configOnDisk, names } from "./observe";
+
+jest.setTimeout(300_000);
+
+let lab: LabCheckout;
+beforeAll(async () => {
+  lab = await LabCheckout.create("e2e-member");
+  await lab.up();
+});
+afterAll(() => lab.remove());
+
+const START_BY_ITSELF_MS = 30_000;
+
+/** Waits for a condition that does not take long; what it throws means not yet. */
+async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + START_BY_ITSELF_MS;
+  while (!(await condition().catch(() => false))) {
+    if (Date.now() > deadline) throw new Error(`not so within 30 s: ${what}`);
+    await delay(100);
+  }
+}
+
+const agentAnswers = (name: string) =>
+  until(async () => (await inContainer(lab, name, "serf", "members")) !== "", `${name}'s agent`);
+
+const kill = (name: string) => lab.container(name).kill();
+const start = (name: string) => lab.container(name).start();
+const restart = (name: string) => lab.container(name).restart({ t: 10 });
+
+/** What the configurator has said so far, without the name of its service. */
+async function configuratorLog(): Promise<string[]> {
+  const raw = await lab.container("ha").logs({ stdout: true, stderr: true });
+  return withoutFrames(raw)
+    .split("\n")
+    .filter((line) => line.startsWith("configurator: "))
+    .map((line) => line.replace("configurator: ", ""));
+}
+
+const applies = async () => (await configuratorLog()).filter((line) => line.startsWith("applied"));
+
+/** All nodes agree, are the declared ones, and the file is the one of the preview. */
+async function expectDeclared(nodeCount: number): Promise<void> {
+  expect(await expectAgreement(lab)).toEqual(names(nodeCount));
+  expect(await configOnDisk(lab)).toBe(previewed(lab, nodeCount));
+}
+
+describe("any start order ends in the same membership", () => {
+  const orders = [
+    ["ha", "s1", "s2"],
+    ["ha", "s2", "s1"],
+    ["s1", "ha", "s2"],
+    ["s1", "s2", "ha"],
+    ["s2", "ha", "s1"],
+    ["s2", "s1", "ha"],
+  ];
+  test.each(orders)("%s, %s, %s", async (...order) => {
+    await Promise.all(order.map(kill));
+    for (const name of order) {
+      await start(name);
+      await agentAnswers(name);
+    }
+    await expectDeclared(2);
+  });
+
+  test("the balancer last, after five nodes", async () => {
+    await lab.scale(5);
+    await lab.container("ha").stop({ t: 10 });
+    await Promise.all(names(5).map(restart));
+    await Promise.all(names(5).map(agentAnswers));
+    await start("ha");
+    await expectDeclared(5);
+    await lab.scale(2);
+  });
+});
+
+describe("any restart ends in the same membership", () => {
+  test("docker restart ha", async () => {
+    await restart("ha");
+    await expectDeclared(2);
+  });
+
+  test("docker kill ha, docker start ha", async () => {
+    await kill("ha");
+    await start("ha");
+    await expectDeclared(2);
+  });
+
+  test("process 1 of ha killed on the host: Docker starts it again", async () => {
+    const before = await lab.container("ha").inspect();
+    process.kill(before.State.Pid, "SIGKILL");
+    await until(async () => {
+      const { State } = await lab.container("ha").inspect();
+      return State.Running && State.Pid !== before.State.Pid;
+    }, "ha runs again");
+    await expectDeclared(2);
+  });
+
+  test("docker rm -f ha, up --refresh", async () => {
+    await lab.container("ha").remove({ force: true });
+    await lab.succeed("up", "--refresh", "--yes", "--skip-preview", "--stack", lab.stack);
+    await expectDeclared(2);
+  });
+
+  test("all at once", async () => {
+    await Promise.all(["ha", "s1", "s2"].map(restart));
+    await expectDeclared(2);
+  });
+});
+
+describe("a false alarm costs nothing", () => {
+  const signal = (name: string, option: string) =>
+    inContainer(lab, name, "s6-svc", option, "/etc/s6/serf");
+
+  /** How ha's agent sees the others. */
+  async function statuses(): Promise<string[]> {
+    const json = await inContainer(lab, "ha", "serf", "members", "-format=json");
+    const { members } = JSON.parse(json) as { members: { name: string; status: string }[] };
+    return members.map(({ name, status }) => `${name} ${status}`).sort();
+  }
+
+  const becomes = (wanted: string[]) =>
+    until(async () => (await statuses()).join() === wanted.join(), wanted.join());
+  const healed = ["ha alive", "s1 alive", "s2 alive"];
+
+  /** Drops a container's gossip with one other address, or with all, on the host's side of it. */
+  async function withoutGossip(name: string, address: string, work: () => Promise<void>) {
+    const { State } = await lab.container(name).inspect();
+    const inNetwork = ["--target", String(State.Pid), "--net", "iptables"];
+    const rules = ["udp", "tcp"].flatMap((protocol) => [
+      ["INPUT", "-s", address, "-p", protocol, "--dport", "7946", "-j", "DROP"],
+      ["OUTPUT", "-d", address, "-p", protocol, "--dport", "7946", "-j", "DROP"],
+    ]);
+    for (const rule of rules) execFileSync("nsenter", [...inNetwork, "-A", ...rule]);
+    try {
+      await work();
+    } finally {
+      for (const rule of rules) execFileSync("nsenter", [...inNetwork, "-D", ...rule]);
+    }
+  }
+
+  const alarms: [what: string, alarm: () => Promise<void>][] = [
+    ["serf killed in one node", async () => void (await signal("s1", "-k"))],
+    ["serf killed in ha", async () => void (await signal("ha", "-k"))],
+    [
+      "serf killed in all",
+      async () => void (await Promise.all(["ha", "s1", "s2"].map((name) => signal(name, "-k")))),
+    ],
+    [
+      "serf of one node silent",
+      async () => {
+        await signal("s1", "-p");
+        await becomes(["ha alive", "s1 failed", "s2 alive"]);
+        await signal("s1", "-c");
+      },
+    ],
+    [
+      "gossip cut between ha and a node",
+      () => withoutGossip("ha", addressOf("s1"), () => delay(8000)),
+    ],
+    [
+      "all gossip lost",
+      () => withoutGossip("ha", "0.0.0.0/0", () => becomes(["ha alive", "s1 failed", "s2 failed"])),
+    ],
+  ];
+
+  test.each(alarms)("%s", async (what, alarm) => {
+    await expectDeclared(2);
+    const before = await applies();
+    const { sent, lost } = await underLoad(lab, async () => {
+      await alarm();
+      await becomes(healed);
+    });
+    console.log(`${what}: ${sent} requests sent, ${lost.length} lost`);
+    expect(lost).toEqual([]);
+    expect(await applies()).toEqual(before);
+    await expectDeclared(2);
+  });
+});
+
+const addressOf = (name: string) =>
+  `${String(lab.config.subnet).replace("0/24", "")}${name === "ha" ? 42 : 10 + Number(name.slice(1))}`;
+
+describe("a leave counts for the boot that it names", () => {
+  const bootOf = async (name: string) =>
+    (await inContainer(lab, name, "s6-setuidgid", "_serf", "cat", "/run/serf/boot")).trim();
+
+  /** What ha's agent calls when it hears of a member, with a word that comes late. */
+  const hear = (event: string, query: string, line: string) =>
+    inContainer(
+      lab,
+      "ha",
+      ...["s6-setuidgid", "_serf", "env", `SERF_EVENT=${event}`, `SERF_QUERY_NAME=${query}`],
+      ...["sh", "-c", `printf '%s\\n' "$1" | serf-event`, "sh", line],
+    );
+
+  test("the old boot's leave after the new boot's announcement changes nothing", async () => {
+    await expectDeclared(2);
+    const old = await bootOf("s1");
+    await restart("s1");
+    await expectDeclared(2);
+    expect(await bootOf("s1")).not.toBe(old);
+    const before = await applies();
+    const line = `s1\t${addressOf("s1")}\tbackend\trole=backend,origin=pulumi,boot=${old}`;
+    expect(await hear("query", "leave", line)).toBe("done\n");
+    expect(await hear("member-leave", "", line)).toBe("done\n");
+    await expectDeclared(2);
+    expect(await applies()).toEqual(before);
+  });
+
+  test("a node restarted within the time that Serf collects events stays in rotation", async () => {
+    await restart("s1");
+    const announced = await bootOf("s1");
+    const heard = (event: string) =>
+      until(
+        async () =>
+          new RegExp(`^\\S+ ${event} name="s1" .* boot="${announced}"$`, "m").test(
+            await inContainer(lab, "ha", "cat", "/var/log/serf.log"),
+          ),
+        `${event} of s1`,
+      );
+    await heard("announce");
+    await heard("member-join");
+    const since = (await applies()).filter((line) => / [+-]s1$/.test(line));
+    // Out when it left, in when it came back, and nothing of the events that came later.
+    expect(since.slice(-2).map((line) => line.slice(-3))).toEqual(["-s1", "+s1"]);
+    await expectDeclared(2);
+  });
+});
+
+test("docker stop leaves first: out of rotation, out of gossip, then the end; nothing is lost", async () => {
+  await expectDeclared(2);
+  const { sent, lost } = await underLoad(lab, async () => {
+    await lab.container("s2").stop({ t: 10 });
+    expect(await expectAgreement(lab)).toEqual(["s1"]);
+    await start("s2");
+    await expectDeclared(2);
+  });
+  console.log(`docker stop and start: ${sent} requests sent, ${lost.length} lost`);
+  expect(lost).toEqual([]);
+  const log = await inContainer(lab, "ha", "cat", "/var/log/serf.log");
+  expect(log).toMatch(/^\S+Z leave name="s2" address="[\d.]+" role="backend" boot="\w{8}"$/m);
+  expect(log).toMatch(
+    /^\S+Z member-leave name="s2" address="[\d.]+" role="backend" boot="\w{8}"$/m,
+  );
+  expect(log).not.toMatch(/member-failed name="s2" .*\n.*member-leave name="s2"/);
+});
+
+test("a node that a person stopped stays down, one that died comes back", async () => {
+  const { Id } = await identity(lab, "s2");
+  const { State } = await lab.container("s2").inspect();
+  process.kill(State.Pid, "SIGKILL");
+  await until(async () => {
+    const now = await lab.container("s2").inspect();
+    return now.State.Running && now.State.Pid !== State.Pid;
+  }, "s2 runs again");
+  await expectDeclared(2);
+  expect((await identity(lab, "s2")).Id).toBe(Id);
+  expect(Object.keys(await countAnswers(lab, 8)).sort()).toEqual(["s1", "s2"]);
+});
+
+test("the gossip key shows nowhere", async () => {
+  const key = (await inContainer(lab, "ha", "cat", "/etc/serf/key")).trim();
+  expect(Buffer.from(key, "base64")).toHaveLength(32);
+  const processes = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'";
+  const places = {
+    inspect: JSON.stringify(await Promise.all(["ha", "s1"].map((n) => lab.container(n).inspect()))),
+    processes: await inContainer(lab, "ha", "sh", "-c", `${processes}; exit 0`),
+    logs: withoutFrames(await lab.container("ha").logs({ stdout: true, stderr: true })),
+    diff: await lab.succeed("preview", "--diff", "--refresh", "--stack", lab.stack),
+    state: await lab.succeed("stack", "export", "--stack", lab.stack),
+    host: execFileSync("sh", ["-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; exit 0"]).toString(),
+  };
+  for (const [place, text] of Object.entries(places)) {
+    expect({ place, shows: text.includes(key), isEmpty: text === "" }).toEqual({
+      place,
+      shows: false,
+      isEmpty: false,
+    });
+  }
+  const mode = await inContainer(lab, "s1", "stat", "-c", "%U %a", "/etc/serf/key");
+  expect(mode).toBe("root 600\n");
+});
