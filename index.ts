@@ -4,8 +4,11 @@ import { GossipKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
 import { LoadBalancer } from "./components/loadBalancer";
 import { preflight } from "./components/preflight";
+import { skipPromiseTraces } from "./components/stackTraces";
 import { planTopology, type PublishedPort } from "./components/topology";
 import { WebApp } from "./components/webapp";
+
+skipPromiseTraces();
 
 /** Where this machine finds it: 0.0.0.0 is every address, the loopback's too. */
 const at = ({ ip, external }: PublishedPort) =>

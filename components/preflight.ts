@@ -4,10 +4,12 @@ import { createServer } from "node:net";
 import { hostname } from "node:os";
 import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
 import { paths } from "../images/ha/configurator/paths";
+import { addressOn } from "../providers/address";
 import { chooseEndpoint, connectEngine, runInContainer } from "../providers/engine";
 import { overlaps, parseSubnet } from "./addressPlan";
 import { refusal, refuseIfAny, type LabConfig } from "./config";
 import { TEMPLATE } from "./haproxyConfig";
+import { HAND_LABEL } from "./member";
 import { STACK_LABEL, type PublishedPort, type Topology } from "./topology";
 
 /** The oldest engine that the lab is tested with; older ones don't run on cgroup v2 hosts either. */
@@ -36,6 +38,10 @@ export interface Surroundings {
     stack?: string;
     running: boolean;
     ports: Place[];
+    /** Name in the lab of a node that was added by hand. */
+    hand?: string;
+    /** By network name; a stopped container keeps the address that it was given. */
+    addresses?: Record<string, string>;
   }[];
   /** Error code of each place where this host does not let anyone listen; see {@link keyOf}. */
   refused: Record<string, string>;
@@ -72,6 +78,7 @@ export function findProblems(plan: Plan, held: Surroundings): string[] {
     ...checkEngine(held.engine),
     ...checkSubnet(plan, held),
     ...checkNames(plan, held),
+    ...checkHandMade(plan, held),
     ...checkAddresses(plan, held),
     ...checkPorts(plan, held),
   ];
@@ -114,6 +121,63 @@ function checkNames({ config, topology }: Plan, held: Surroundings): string[] {
   if (holders.length === 0) return [];
   const allowed = `a prefix whose names are free, or remove what holds them (${list(holders)})`;
   return [refusal(config, "namePrefix", allowed)];
+}
+
+/**
+ * Nodes added by hand stand where they stand: what the lab is going to be must leave them their
+ * names, addresses and network. Their network, replaced, would take them away.
+ */
+function checkHandMade({ config, topology }: Plan, held: Surroundings): string[] {
+  const nodes = listHandMade(config, held);
+  const names = [topology.balancer, ...topology.nodes].map(({ name }) => name);
+  const planned = [topology.balancer, ...topology.nodes].map(({ address }) => address);
+  const subnet = parseSubnet(config.subnet);
+
+  const inNetwork = nodes.filter(({ network }) => network.name === topology.network.name);
+  const moved = inNetwork.filter(({ network }) => !network.subnets.includes(config.subnet));
+  const inTheWay = inNetwork.filter(
+    (node) =>
+      !moved.includes(node) && (names.includes(node.name) || planned.includes(node.address)),
+  );
+  // One whose network meets this subnet can't be another lab's that runs beside this one.
+  const renamed = nodes.filter(
+    ({ network }) =>
+      network.name !== topology.network.name &&
+      typeof subnet !== "string" &&
+      network.subnets.some((cidr) => overlaps(subnet, cidr)),
+  );
+  const wanted: [key: keyof LabConfig, nodes: HandMade[], allowed: string][] = [
+    ["nodeCount", inTheWay, "a number whose names and addresses no node added by hand has"],
+    ["subnet", moved, "the network of the nodes added by hand"],
+    ["namePrefix", renamed, "the prefix of the nodes added by hand"],
+  ];
+  return wanted
+    .filter(([, nodes]) => nodes.length > 0)
+    .map(([key, nodes, allowed]) => {
+      const holders = nodes.map(({ name, address }) => `${name} at ${address}`);
+      const names = nodes.map(({ name }) => name).join(" ");
+      const way = `npm run node -- remove ${names} --stack ${config.stack}`;
+      return refusal(config, key, `${allowed} (${list(holders)}), or run: ${way}`);
+    });
+}
+
+/** A node added by hand to this stack's lab. */
+interface HandMade {
+  /** Name in the lab. */
+  name: string;
+  address: string;
+  network: Surroundings["networks"][number];
+}
+
+function listHandMade({ stack }: LabConfig, { containers, networks }: Surroundings): HandMade[] {
+  return containers
+    .filter((container) => container.stack === stack)
+    .flatMap(({ hand, addresses = {} }) => {
+      const network = networks.find((it) => it.stack === stack && it.name in addresses);
+      return hand === undefined || network === undefined
+        ? []
+        : [{ name: hand, address: addresses[network.name], network }];
+    });
 }
 
 function checkAddresses({ config }: Plan, { refused }: Surroundings): string[] {
@@ -205,12 +269,19 @@ async function askAround({ topology }: Plan): Promise<Surroundings> {
       stack: Labels?.[STACK_LABEL],
       subnets: (IPAM?.Config ?? []).flatMap(({ Subnet }) => Subnet ?? []),
     })),
-    containers: containers.map(({ Id, Names, Labels, State, Ports }) => ({
+    containers: containers.map(({ Id, Names, Labels, State, Ports, NetworkSettings }) => ({
       name: Names[0]?.slice(1) ?? Id,
       stack: Labels[STACK_LABEL],
       running: State === "running",
       ports: Ports.filter(({ PublicPort, Type }) => PublicPort && Type === "tcp").map(
         ({ IP, PublicPort }) => ({ ip: IP, port: PublicPort }),
+      ),
+      hand: Labels[HAND_LABEL],
+      addresses: Object.fromEntries(
+        Object.entries(NetworkSettings.Networks).map(([network, attachment]) => [
+          network,
+          addressOn(attachment),
+        ]),
       ),
     })),
     refused: isHere ? refused : {},

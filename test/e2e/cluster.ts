@@ -1,9 +1,14 @@
 /** The true membership of a lab, read from the engine, and whether the lab agrees with it. */
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import type Docker from "dockerode";
+import { KEY_FILE } from "../../components/member";
 import { planTopology } from "../../components/topology";
 import { renderHaproxyConfig, sortNodes, type ProxyNode } from "../../haproxy/render";
-import { engine, type LabCheckout } from "./checkout";
+import { describeContainer } from "../../tools/nodePlan";
+import type { LabCheckout } from "./checkout";
 import { configOf, configOnDisk, inContainer, runningServers } from "./observe";
 
 const LOOK_EVERY_MS = 200;
@@ -20,10 +25,16 @@ export interface Picture {
   file: string;
 }
 
+interface Look {
+  actual: Picture;
+  /** What it is to be, by the containers that run. */
+  wanted: Picture;
+}
+
 /** The nodes that run, declared and by hand, as the engine has them. */
 export async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
   const filters = { label: [`dynamic-scaling-lab.stack=${lab.stack}`], status: ["running"] };
-  const running = await engine.listContainers({ filters });
+  const running = await lab.host.engine.listContainers({ filters });
   const network = `${lab.config.namePrefix}heig`;
   const nodes = running
     .filter(({ Labels }) => Labels["dynamic-scaling-lab.role"] !== "balancer")
@@ -41,7 +52,7 @@ export function renderedFor(lab: LabCheckout, nodes: readonly ProxyNode[]): stri
   return renderHaproxyConfig(template, planTopology(configOf(lab, 1)).proxy, nodes);
 }
 
-async function look(lab: LabCheckout): Promise<{ actual: Picture; wanted: Picture }> {
+async function look(lab: LabCheckout): Promise<Look> {
   const nodes = await presentNodes(lab);
   const present = nodes.map(({ name }) => name);
   const { members } = JSON.parse(
@@ -76,19 +87,55 @@ async function look(lab: LabCheckout): Promise<{ actual: Picture; wanted: Pictur
  * Waits until membership, /nodes, haproxy.cfg (byte for byte) and HAProxy's own list are those of
  * the nodes that run.
  *
- * @returns the names of these nodes
- * @throws jest's comparison of the last look, when they do not agree in time
+ * @returns the last look, which agrees unless the time was up
  */
-export async function expectAgreement(lab: LabCheckout): Promise<string[]> {
+export async function awaitAgreement(lab: LabCheckout): Promise<Look> {
   const deadline = Date.now() + AGREE_WITHIN_MS;
   for (;;) {
     try {
-      const { actual, wanted } = await look(lab);
-      expect(actual).toEqual(wanted);
-      return actual.present;
+      const last = await look(lab);
+      if (isDeepStrictEqual(last.actual, last.wanted) || Date.now() > deadline) return last;
     } catch (error) {
+      // The balancer may be restarting.
       if (Date.now() > deadline) throw error;
     }
     await delay(LOOK_EVERY_MS);
   }
+}
+
+/** The same as a test's expectation. @returns the names of the nodes that run */
+export async function expectAgreement(lab: LabCheckout): Promise<string[]> {
+  const { actual, wanted } = await awaitAgreement(lab);
+  expect(actual).toEqual(wanted);
+  return actual.present;
+}
+
+/** The address of a declared node or the balancer, and of the n-th place for nodes added by hand. */
+export function addressIn(lab: LabCheckout, host: number): string {
+  return String(lab.config.subnet).replace(/0\/24$/, String(host));
+}
+
+/** First of the addresses that {@link addByHand} gives, by the number in the node's name. */
+const BY_HAND = 225;
+
+/**
+ * Starts a node as `npm run node -- add` does, without the seconds that a command takes.
+ *
+ * @param prepare called with the container before it is started
+ */
+export async function addByHand(
+  lab: LabCheckout,
+  name: string,
+  prepare: (container: Docker.Container) => Promise<unknown> = async () => undefined,
+): Promise<void> {
+  const namePrefix = String(lab.config.namePrefix);
+  const network = { name: `${namePrefix}heig`, subnet: String(lab.config.subnet) };
+  const address = addressIn(lab, BY_HAND + Number(name.replace(/\D/g, "")));
+  const addition = { name, containerName: namePrefix + name, address };
+  const place = { stack: lab.stack, namePrefix, network, containers: [], taken: [] };
+  const container = await lab.host.engine.createContainer(describeContainer(addition, place));
+  const key = await lab.container("ha").getArchive({ path: KEY_FILE.path });
+  await container.putArchive(key, { path: dirname(KEY_FILE.path) });
+  await prepare(container);
+  await container.start();
 }

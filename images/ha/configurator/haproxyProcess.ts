@@ -1,9 +1,13 @@
 import { execFile } from "node:child_process";
 import { createConnection } from "node:net";
 import type { ServerStatus } from "../../../haproxy/control";
+import { replaceFile } from "./files";
 import { paths } from "./paths";
 
 const CLI_TIMEOUT_MS = 20_000;
+
+/** `dump stats-file` gives the frontends and then the backends, each with an empty line at its end. */
+const STATS_SECTIONS = 2;
 
 /** The proxy whose servers are the nodes. */
 export const BACKEND = "nodes";
@@ -28,8 +32,12 @@ export function checkConfig(path: string): Promise<string | undefined> {
   });
 }
 
-/** Sends commands to the master CLI, on one connection, and gives the whole answer to each. */
-function askMaster(...commands: string[]): Promise<string[]> {
+/**
+ * Sends commands to the master CLI, on one connection.
+ *
+ * @param parts how many parts that end with an empty line come back: one for each command, as a rule
+ */
+function askMaster(commands: string[], parts = commands.length): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(paths.master);
     let text = "";
@@ -40,12 +48,12 @@ function askMaster(...commands: string[]): Promise<string[]> {
     socket.on("connect", () => socket.write(`${commands.join("; ")}\n`));
     socket.on("data", (chunk: string) => {
       text += chunk;
-      if (splitAnswers(text).length >= commands.length) socket.end();
+      if (splitAnswers(text).length >= parts) socket.end();
     });
     socket.on("error", reject);
     socket.on("close", () => {
       const answers = splitAnswers(text);
-      if (answers.length >= commands.length) resolve(answers);
+      if (answers.length >= parts) resolve(answers);
       else reject(new Error(`haproxy went away while it answered "${commands[0]}"`));
     });
   });
@@ -61,16 +69,19 @@ function splitAnswers(text: string): string[] {
  * cannot answer in its place.
  */
 export function askWorker(...commands: string[]): Promise<string[]> {
-  return askMaster(...commands.map((command) => `@1 ${command}`));
+  return askMaster(commands.map((command) => `@1 ${command}`));
 }
 
 /**
- * Has the master load the file anew and waits until the new worker has taken over.
+ * Has the master load the file anew and waits until the new worker has taken over, with the counters
+ * of the old one as they were just before.
  *
  * @throws Error with HAProxy's own lines when it kept the old worker
  */
 export async function reload(): Promise<void> {
-  const [answer] = await askMaster("reload");
+  const counters = await askMaster(["@1 dump stats-file"], STATS_SECTIONS);
+  await replaceFile(paths.statsFile, counters.join("\n"));
+  const [answer] = await askMaster(["reload"]);
   if (!answer.startsWith("Success=1")) throw new Error(`haproxy did not reload: ${answer.trim()}`);
 }
 

@@ -1,8 +1,8 @@
 /** Long enough for events of one moment to come together. */
 const SETTLE_MS = 20;
 /** Time between two applies of a burst; it doubles up to the longest while the burst lasts. */
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 2000;
+const FIRST_PAUSE_MS = 400;
+const LONGEST_PAUSE_MS = 3200;
 
 /**
  * Turns pokes into few reconciliations: the first at once, those of a burst further and further

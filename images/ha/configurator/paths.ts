@@ -12,6 +12,8 @@ export const paths = {
   worker: "/var/lib/configurator/worker",
   /** What is remembered of nodes that were taken out; see membership.ts. */
   memory: "/var/lib/configurator/memory.json",
+  /** Counters for the next worker; haproxy.cfg names it. */
+  statsFile: "/var/lib/configurator/stats-file",
   /** HAProxy's master CLI. */
   master: "/run/haproxy/master.sock",
   /** Where pushes arrive. */

@@ -1,0 +1,199 @@
+/** Members that should not be: what gossip brings is anybody's word until it is checked. */
+import { setTimeout as delay } from "node:timers/promises";
+import type Docker from "dockerode";
+import { pack } from "tar-stream";
+import { withoutFrames } from "../../providers/engine";
+import { LabCheckout } from "./checkout";
+import { addByHand, addressIn, expectAgreement } from "./cluster";
+import { configOnDisk, countAnswers, eventually, inContainer, names, previewed } from "./observe";
+
+jest.setTimeout(300_000);
+
+let lab: LabCheckout;
+beforeAll(async () => {
+  lab = await LabCheckout.create("e2e-rogue");
+  await lab.up();
+});
+afterAll(() => lab.remove());
+
+const PATIENCE_MS = 20_000;
+
+interface Rogue {
+  node_name: string;
+  advertise?: string;
+  tags?: Record<string, string>;
+  encrypt_key?: string;
+}
+
+/** A file as Docker takes it. */
+function archiveOf(name: string, text: string): NodeJS.ReadableStream {
+  const archive = pack();
+  archive.entry({ name, mode: 0o644 }, Buffer.from(text));
+  archive.finalize();
+  return archive;
+}
+
+/** An agent without anything of the lab's around it. */
+async function startRogue(config: Rogue, host = 240): Promise<Docker.Container> {
+  const container = await lab.host.engine.createContainer({
+    Image: `${lab.config.namePrefix}lab-base:${lab.stack}`,
+    Entrypoint: ["serf", "agent", "-config-file=/rogue.json"],
+    HostConfig: { NetworkMode: `${lab.config.namePrefix}heig` },
+    NetworkingConfig: {
+      EndpointsConfig: {
+        [`${lab.config.namePrefix}heig`]: { IPAMConfig: { IPv4Address: addressIn(lab, host) } },
+      },
+    },
+  });
+  const text = JSON.stringify({ retry_join: ["ha"], retry_interval: "1s", ...config });
+  await container.putArchive(archiveOf("rogue.json", text), { path: "/" });
+  await container.start();
+  return container;
+}
+
+const logOf = async (container: Docker.Container) =>
+  withoutFrames(await container.logs({ stdout: true, stderr: true }));
+
+const key = async () => (await inContainer(lab, "ha", "cat", "/etc/serf/key")).trim();
+
+async function membersOfHa(): Promise<string[]> {
+  const json = await inContainer(lab, "ha", "serf", "members", "-format=json");
+  const { members } = JSON.parse(json) as { members: { name: string; addr: string }[] };
+  return members.map(({ name, addr }) => `${name} ${addr}`);
+}
+
+const asBackend = { role: "backend", origin: "hand", boot: "12345678" };
+
+async function expectUntouched(): Promise<void> {
+  expect(await configOnDisk(lab)).toBe(previewed(lab, 2));
+  expect((await inContainer(lab, "ha", "ls", "/nodes")).split("\n")).toEqual([
+    "s1.yaml",
+    "s2.yaml",
+    "",
+  ]);
+  expect(Object.keys(await countAnswers(lab, 8)).sort()).toEqual(["s1", "s2"]);
+}
+
+test.each([
+  ["no key", undefined],
+  ["a wrong key", Buffer.alloc(32, 7).toString("base64")],
+])("with %s nobody becomes a member", async (_what, encrypt_key) => {
+  const before = (await membersOfHa()).sort();
+  const rogue = await startRogue({ node_name: "s9", tags: asBackend, encrypt_key });
+  try {
+    await eventually(PATIENCE_MS, async () =>
+      expect(await logOf(rogue)).toMatch(/Join .*failed|joining/i),
+    );
+    // Long enough for a join to have come through, had it been taken.
+    await eventually(PATIENCE_MS, async () => {
+      const tries = (await logOf(rogue)).match(/agent: joining/g) ?? [];
+      expect(tries.length).toBeGreaterThanOrEqual(3);
+    });
+    expect((await membersOfHa()).sort()).toEqual(before);
+    await expectUntouched();
+  } finally {
+    await rogue.remove({ force: true });
+  }
+});
+
+const at = (host: number) => addressIn(lab, host);
+const long = "x".repeat(300);
+const range = () => `${addressIn(lab, 224)}/27`;
+
+const rogues: [what: string, rogue: () => Rogue, refused: () => string][] = [
+  ...["s1\n server evil", "a b;c", "../x", 'a"},{"host":"x', long].map(
+    (node_name): (typeof rogues)[number] => [
+      `the name ${JSON.stringify(node_name.slice(0, 20))}`,
+      () => ({ node_name, tags: asBackend }),
+      () => {
+        const shown = JSON.stringify(node_name.slice(0, 80)) + (node_name === long ? "…" : "");
+        return `refused member ${shown} at ${at(240)}: the name is not a host name label (a-z, 0-9, -)`;
+      },
+    ],
+  ),
+  [
+    "an address outside the subnet",
+    () => ({ node_name: "s9", advertise: "10.99.99.99:7946", tags: asBackend }),
+    () => `refused member "s9" at 10.99.99.99: nodes added by hand have an address in ${range()}`,
+  ],
+  [
+    "a second balancer",
+    () => ({ node_name: "hb", tags: { ...asBackend, role: "balancer" } }),
+    () => `refused member "hb" at ${at(240)}: the balancer is ha; there is one`,
+  ],
+];
+
+test.each(rogues)("with the key and %s it is refused and logged", async (_what, rogue, refused) => {
+  const container = await startRogue({ ...rogue(), encrypt_key: await key() });
+  try {
+    await eventually(PATIENCE_MS, async () => {
+      const lines = (await logOf(lab.container("ha"))).split("\n");
+      expect(lines).toContain(`configurator: ${refused()}`);
+    });
+    await expectUntouched();
+  } finally {
+    await container.remove({ force: true });
+  }
+  // Out of gossip again, so that the next one comes to a quiet lab.
+  await eventually(PATIENCE_MS, async () => {
+    const { members } = JSON.parse(
+      await inContainer(lab, "ha", "serf", "members", "-status=alive", "-format=json"),
+    ) as { members: { name: string }[] };
+    expect(members.map(({ name }) => name).sort()).toEqual(["ha", "s1", "s2"]);
+  });
+});
+
+test("with the name of a live node it is refused and logged, and the node stays", async () => {
+  const container = await startRogue({
+    node_name: "s1",
+    tags: asBackend,
+    encrypt_key: await key(),
+  });
+  try {
+    await eventually(PATIENCE_MS, async () => {
+      expect(await logOf(lab.container("ha"))).toMatch(
+        new RegExp(`serf: .*Name conflict for 's1' both ${at(11)}:7946 and ${at(240)}:7946`),
+      );
+    });
+    await expectUntouched();
+  } finally {
+    await container.remove({ force: true });
+  }
+  expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
+});
+
+test("serf.log has one line for each member, whatever it calls itself", async () => {
+  const lines = (await inContainer(lab, "ha", "cat", "/var/log/serf.log")).trim().split("\n");
+  for (const line of lines) {
+    expect(line).toMatch(
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [a-z-]+ name="([^"\\]|\\.)*" address="[^"]*" role="[^"]*" boot="[^"]*"$/,
+    );
+  }
+  expect(lines.some((line) => line.includes('name="s1\\\\n server evil"'))).toBe(true);
+});
+
+test("20 running containers whose agents start within a second: at most 4 applies", async () => {
+  const added = Array.from({ length: 20 }, (_, i) => `n${i + 1}`);
+  // s6 leaves a service alone that has this file.
+  const withoutAgent = (container: Docker.Container) =>
+    container.putArchive(archiveOf("down", ""), { path: "/etc/s6/serf" });
+  for (const name of added) await addByHand(lab, name, withoutAgent);
+  await Promise.all(
+    added.map((name) =>
+      eventually(PATIENCE_MS, () => inContainer(lab, name, "s6-svok", "/etc/s6/serf")),
+    ),
+  );
+  const applies = async () =>
+    (await logOf(lab.container("ha"))).split("\n").filter((line) => / applied by /.test(line));
+  const before = await applies();
+  const started = Date.now();
+  await Promise.all(added.map((name) => inContainer(lab, name, "s6-svc", "-u", "/etc/s6/serf")));
+  const took = Date.now() - started;
+  expect(await expectAgreement(lab)).toEqual([...added, ...names(2)]);
+  // What comes late to a settled cluster must not add an apply either.
+  await delay(5000);
+  const made = (await applies()).slice(before.length);
+  console.log(`agents started in ${took} ms; applies:\n${made.join("\n")}`);
+  expect(made.length).toBeLessThanOrEqual(4);
+  expect(made.every((line) => line.includes("applied by Runtime API"))).toBe(true);
+});
