@@ -39,7 +39,8 @@ const naturally = new Intl.Collator("en", { numeric: true });
 
 /** The nodes ordered as a person counts them: s2 before s10. */
 export function sortNodes<T extends { name: string }>(nodes: readonly T[]): T[] {
-  return [...nodes].sort((a, b) => naturally.compare(a.name, b.name));
+  // s1 and s01 count the same; the order must not depend on how they came.
+  return [...nodes].sort((a, b) => naturally.compare(a.name, b.name) || (a.name < b.name ? -1 : 1));
 }
 
 /**

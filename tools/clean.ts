@@ -3,9 +3,11 @@ import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { imageNames, STACK_LABEL } from "../components/topology";
 import { connectEngine } from "../providers/engine";
+import { lookForLab } from "./lab";
 import { isInterrupted, repair } from "./repair";
 import { readPulumi, runPulumi } from "./runPulumi";
 import { checkout, launcher } from "./setup/places";
+import { runCommand } from "./stack";
 
 async function clean(stack: string): Promise<void> {
   const stacks = readPulumi("stack", "ls") as { name: string }[];
@@ -14,8 +16,20 @@ async function clean(stack: string): Promise<void> {
     return;
   }
   if (isInterrupted(stack)) await repair(stack);
+  await announceHandMade(stack);
   await runPulumi("destroy", "--stack", stack, "--yes", "--skip-preview");
   await removeImages(stack);
+}
+
+/** Nodes added by hand go with the lab's network; one that never started is not on it yet. */
+async function announceHandMade(stack: string): Promise<void> {
+  const containers = (await lookForLab(stack))?.containers ?? [];
+  const byHand = containers.filter(({ origin }) => origin === "hand");
+  if (byHand.length === 0) return;
+  console.log(`Nodes added by hand go too: ${byHand.map(({ name }) => name).join(", ")}.`);
+  for (const { id } of byHand.filter(({ state }) => state === "created")) {
+    await connectEngine().getContainer(id).remove({ v: true });
+  }
 }
 
 /** Tags first: what had one of them before is then without any, and goes with the label. */
@@ -46,9 +60,4 @@ function readNamePrefix(stack: string): string {
 }
 
 const options = { stack: { type: "string", default: "dev" } } as const;
-Promise.resolve()
-  .then(() => clean(parseArgs({ options }).values.stack))
-  .catch((error: Error) => {
-    console.error(`\n${error.message}`);
-    process.exit(1);
-  });
+runCommand(() => clean(parseArgs({ options }).values.stack));

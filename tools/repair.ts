@@ -18,12 +18,13 @@ import { hostname, userInfo } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
-import { ROLE_LABEL, STACK_LABEL } from "../components/topology";
+import { STACK_LABEL } from "../components/topology";
 import { connectEngine, isNotFound } from "../providers/engine";
 import { listProcesses } from "./processes";
 import {
   chooseContainers,
   chooseNetworks,
+  describeContainer,
   explainLock,
   judgeLock,
   listHelpers,
@@ -37,7 +38,8 @@ import {
   type PastUpdate,
 } from "./repairPlan";
 import { readPulumi, runPulumi } from "./runPulumi";
-import { checkout, launcher } from "./setup/places";
+import { checkout } from "./setup/places";
+import { chooseStack, readDeployment, runCommand } from "./stack";
 
 const say = (line: string) => console.log(line);
 
@@ -247,12 +249,7 @@ function isBroken(file: string): boolean {
 }
 
 function readEvidence(stack: string, project: string): Evidence {
-  const exported = execFileSync(launcher, ["stack", "export", "--stack", stack], {
-    cwd: checkout,
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-  });
-  const { deployment } = JSON.parse(exported) as { deployment: Deployment };
+  const deployment = readDeployment(stack);
   const recent = ["--page-size", RECENT_UPDATES, "--page", "1"];
   const history = readPulumi("stack", "history", ...recent, "--stack", stack) as PastUpdate[];
   return { deployment, history, project };
@@ -298,16 +295,7 @@ async function refreshAfterInterruption(
 async function listContainers(stack: string): Promise<LabelledContainer[]> {
   const filters = { label: [`${STACK_LABEL}=${stack}`] };
   const found = await connectEngine().listContainers({ all: true, filters });
-  return found.map(({ Id, Names, Created, Labels, NetworkSettings }) => ({
-    id: Id,
-    name: Names[0].slice(1),
-    created: Created,
-    role: Labels[ROLE_LABEL],
-    // Before its first start a container has the names of its networks but not yet their ids.
-    networks: Object.entries(NetworkSettings.Networks)
-      .filter(([name, { NetworkID }]) => name !== "bridge" && name !== "none" && NetworkID !== "")
-      .map(([, { NetworkID }]) => NetworkID),
-  }));
+  return found.map(describeContainer);
 }
 
 async function listNetworks(stack: string): Promise<LabelledNetwork[]> {
@@ -355,20 +343,7 @@ function readJson(file: string): unknown {
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-function chooseStack(asked: string | undefined): string {
-  const stacks = readPulumi("stack", "ls") as { name: string; current: boolean }[];
-  const stack = asked ?? stacks.find(({ current }) => current)?.name ?? "dev";
-  if (stacks.some(({ name }) => name === stack)) return stack;
-  const there = stacks.map(({ name }) => name).join(", ") || "none";
-  throw new Error(`there is no stack ${stack} to repair; there is: ${there}`);
-}
-
 if (require.main === module) {
   const options = { stack: { type: "string" } } as const;
-  Promise.resolve()
-    .then(() => repair(parseArgs({ options }).values.stack))
-    .catch((error: Error) => {
-      console.error(`\n${error.message}`);
-      process.exit(1);
-    });
+  runCommand(() => repair(parseArgs({ options }).values.stack));
 }

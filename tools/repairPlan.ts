@@ -1,6 +1,8 @@
 /** What `npm run repair` decides, as functions on plain data. */
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import type Docker from "dockerode";
+import { ROLE_LABEL } from "../components/topology";
 import type { Process } from "./processes";
 
 /** What Pulumi's file backend writes of the process that holds a stack. */
@@ -98,6 +100,21 @@ export interface LabelledContainer extends Labelled {
 export interface LabelledNetwork extends Labelled {
   /** Whether a container, running or not, is on it. */
   used: boolean;
+}
+
+/** What of the engine's word on a container is read here. */
+export function describeContainer(container: Docker.ContainerInfo): LabelledContainer {
+  const { Id, Names, Created, Labels, NetworkSettings } = container;
+  return {
+    id: Id,
+    name: Names[0].slice(1),
+    created: Created,
+    role: Labels[ROLE_LABEL],
+    // Before its first start a container has the names of its networks but not yet their ids.
+    networks: Object.entries(NetworkSettings.Networks)
+      .filter(([name, { NetworkID }]) => name !== "bridge" && name !== "none" && NetworkID !== "")
+      .map(([, { NetworkID }]) => NetworkID),
+  };
 }
 
 /** What tells this stack's things from those of another checkout's stack of the same name. */

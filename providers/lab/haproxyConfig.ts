@@ -1,11 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { ConfigStatus, ControlReply, ControlRequest } from "../../haproxy/control";
+import type { ConfigStatus, ControlRequest } from "../../haproxy/control";
 import { revisionOf, type Declaration } from "../../haproxy/declaration";
-import { connectEngine, isNotFound, runInContainer } from "../engine";
+import { askConfigurator, type Outcome } from "../configurator";
+import { isNotFound } from "../engine";
 import { isUnknown, type Context, type DiffKind, type ResourceType } from "../server";
 
-const COMMAND = ["configurator", "call"];
-const USER = "haproxy";
 const DEFAULT_TIMEOUT_SECONDS = 60;
 const RETRY_MS = 100;
 
@@ -84,7 +83,7 @@ async function push(inputs: HaproxyConfigProperties, context: Context): Promise<
     const deadlineMs = deadline - Date.now();
     const { __declaration: declaration, backends: containers } = inputs;
     const request = { do: "push", declaration, containers, deadlineMs } as const;
-    const outcome = await call(inputs.container, request, context).catch((error: Error) => {
+    const outcome = await ask(inputs.container, request, context).catch((error: Error) => {
       if (!isNotFound(error)) throw error;
       throw new Error("the balancer's container is gone; make it again with: pulumi up --refresh");
     });
@@ -103,7 +102,7 @@ async function readStatus(
 ): Promise<ConfigStatus | "gone" | "stopped"> {
   if (isUnknown(container)) return "gone";
   try {
-    const outcome = await call(container, { do: "status" }, context);
+    const outcome = await ask(container, { do: "status" }, context);
     if ("refused" in outcome) throw new Error(outcome.refused);
     return "done" in outcome && outcome.status ? outcome.status : "stopped";
   } catch (error) {
@@ -112,43 +111,10 @@ async function readStatus(
   }
 }
 
-type Outcome =
-  | { done: true; status?: ConfigStatus }
-  /** The configurator's own no. */
-  | { refused: string }
-  /** No answer: the container or the configurator is down, or went down on the way. */
-  | { unavailable: string };
-
-/** @throws Error when there is no such container or no engine */
-async function call(id: string, request: ControlRequest, context: Context): Promise<Outcome> {
-  const container = connectEngine().getContainer(id);
-  let outcome: Outcome | undefined;
-  const onLine = (line: string) => {
-    const reply = parseReply(line);
-    // A command that could not be started leaves the container runtime's words here.
-    if (reply === undefined) outcome = { unavailable: line };
-    else if ("progress" in reply) context.log("info", reply.progress, true);
-    else outcome = "error" in reply ? { refused: reply.error } : reply;
-  };
-  try {
-    const { stderr } = await runInContainer(container, COMMAND, {
-      user: USER,
-      stdin: JSON.stringify(request),
-      onLine,
-      signal: context.signal,
-    });
-    return outcome ?? { unavailable: stderr.trim() || "the configurator went away" };
-  } catch (error) {
-    context.signal.throwIfAborted();
-    const { State } = await container.inspect();
-    return { unavailable: `${(error as Error).message} (the container is ${State.Status})` };
-  }
-}
-
-function parseReply(line: string): ControlReply | undefined {
-  try {
-    return JSON.parse(line) as ControlReply;
-  } catch {
-    return undefined;
-  }
+function ask(container: string, request: ControlRequest, context: Context): Promise<Outcome> {
+  const { log, signal } = context;
+  return askConfigurator(container, request, {
+    onProgress: (line) => log("info", line, true),
+    signal,
+  });
 }

@@ -300,7 +300,7 @@ describe("a node added by hand", () => {
 
   // Docker gives a free address again at once, and then the heir answers the dead one's checks.
   const heir = { ...h1, name: "h2" };
-  test.failing.each<[string, Partial<Member>, Scene]>([
+  test.each<[string, Partial<Member>, Scene]>([
     ["that left", { status: "left" }, {}],
     ["that said it leaves", {}, { memory: { left: { h1: "b1" } } }],
     ["that failed", { status: "failed" }, { health: { h1: "down" } }],
@@ -312,7 +312,7 @@ describe("a node added by hand", () => {
     }
   });
 
-  test.failing("may take the address of one that moved", () => {
+  test("may take the address of one that moved", () => {
     const members = [byHand({ ...h2, name: "h1" }), byHand(heir)];
     expect(decide({ ...none, members, previous: [h1] }).nodes).toEqual([
       { ...h2, name: "h1" },
@@ -320,7 +320,7 @@ describe("a node added by hand", () => {
     ]);
   });
 
-  test.failing("is not moved by an announcement while it lives", () => {
+  test("is not moved by an announcement while it lives", () => {
     const announced = [byHand({ ...h2, name: "h1" }, { boot: "b2" })];
     expect(decide({ ...none, members: [byHand(h1)], announced, previous: [h1] })).toEqual({
       ...settled,
@@ -329,7 +329,7 @@ describe("a node added by hand", () => {
     });
   });
 
-  test.failing("has its place whatever the order of members with like names", () => {
+  test("has its place whatever the order of members with like names", () => {
     const members = [byHand(h1), byHand({ ...h2, name: "h01" })];
     const [one, other] = [members, members.toReversed()];
     expect(decide({ ...none, members: one })).toEqual(decide({ ...none, members: other }));
@@ -367,7 +367,7 @@ test("what is remembered of a node ends when gossip forgets it", () => {
   });
 });
 
-test.failing("what is remembered of a node stays while gossip is silent", () => {
+test("what is remembered of a node stays while gossip is silent", () => {
   const memory = { left: { s1: "b1" }, superseded: { s2: "b0" }, absent: ["s1"] };
   expect(decide({ members: [], previous: [s2], memory }).memory).toEqual(memory);
 });
@@ -600,7 +600,7 @@ describe("whatever members say,", () => {
     );
   });
 
-  test.failing("no name and no address has two nodes", () => {
+  test("no name and no address has two nodes", () => {
     fc.assert(
       fc.property(anyScene, (scene) => {
         const { nodes } = decide(scene);
@@ -611,7 +611,7 @@ describe("whatever members say,", () => {
     );
   });
 
-  test.failing("the same evidence again decides the same, in whatever order it comes", () => {
+  test("the same evidence again decides the same, in whatever order it comes", () => {
     fc.assert(
       fc.property(anyScene, (scene) => {
         const { nodes, memory } = decide(scene);
@@ -624,7 +624,7 @@ describe("whatever members say,", () => {
     );
   });
 
-  test.failing("a rogue with a declared name changes nothing but what is refused", () => {
+  test("a rogue with a declared name changes nothing but what is refused", () => {
     const rogues = fc.array(anyMember, { minLength: 1, maxLength: 4 });
     fc.assert(
       fc.property(anyScene, rogues, fc.nat(12), (scene, said, at) => {
@@ -648,7 +648,7 @@ describe("whatever members say,", () => {
     );
   });
 
-  test.failing("a refusal is one line that a terminal can show", () => {
+  test("a refusal is one line that a terminal can show", () => {
     fc.assert(
       fc.property(anyScene, (scene) => {
         for (const line of decide(scene).refused) {

@@ -56,45 +56,50 @@ test("pokes of one moment are one call, with each reason once", async () => {
   expect(calls).toEqual([[20, "join, announce, leave"]]);
 });
 
-test("twenty pokes in a second are four calls, the last after the last poke", async () => {
+// The pauses are a matter of taste; what they are for is not.
+const EVENTS = Array.from({ length: 20 }, (_, i) => `event ${i + 1}`);
+const pauses = () => times().flatMap((at, i) => (i === 0 ? [] : [at - times()[i - 1]]));
+
+test("twenty pokes in a second are four calls at most, the last after the last poke", async () => {
   await pokeEvery(applying(), 50, 20);
   await until(60_000);
-  const numbers = (from: number, to: number) =>
-    Array.from({ length: to - from + 1 }, (_, i) => `event ${from + i}`).join(", ");
-  expect(calls).toEqual([
-    [20, "event 1"],
-    [270, numbers(2, 6)],
-    [770, numbers(7, 16)],
-    [1770, numbers(17, 20)],
-  ]);
+  expect(times().length).toBeLessThanOrEqual(4);
+  expect(times()[0]).toBe(20);
+  expect(times().at(-1)).toBeGreaterThan(950);
+  expect(calls.flatMap(([, reason]) => reason.split(", "))).toEqual(EVENTS);
 });
 
-test.failing("the same when an apply takes long", async () => {
+test("the same when an apply takes long", async () => {
   await pokeEvery(applying(400), 50, 20);
   await until(60_000);
-  expect(calls.length).toBeLessThanOrEqual(4);
-  expect(calls.at(-1)).toEqual([expect.any(Number), expect.stringMatching(/event 20$/)]);
-  expect(calls.at(-1)?.[0]).toBeGreaterThan(950);
+  expect(times().length).toBeLessThanOrEqual(4);
+  expect(times().at(-1)).toBeGreaterThan(950);
+  expect(calls.flatMap(([, reason]) => reason.split(", "))).toEqual(EVENTS);
 });
 
-test("however long the burst, two seconds are the longest pause", async () => {
-  await pokeEvery(applying(), 100, 100);
+test("a long burst is applied further and further apart, but every few seconds", async () => {
+  await pokeEvery(applying(), 100, 300);
   await until(60_000);
-  expect(times()).toEqual([20, 270, 770, 1770, 3770, 5770, 7770, 9770, 11_770]);
+  const [first, second, ...more] = pauses();
+  expect(second).toBeGreaterThan(first);
+  expect(more).toEqual([...more].sort((a, b) => a - b));
+  expect(more.at(-1)).toBe(more.at(-2));
+  expect(more.at(-1)).toBeLessThan(5000);
 });
 
 test("one alone after a burst counts at once, and begins anew", async () => {
   const pacer = applying();
   await pokeEvery(pacer, 50, 20);
-  await until(10_000);
+  const [first] = pauses();
+  await until(20_000);
   calls = [];
   pacer.poke("alone");
-  await until(10_100);
+  await until(20_100);
   pacer.poke("another");
   await until(60_000);
   expect(calls).toEqual([
-    [10_020, "alone"],
-    [10_270, "another"],
+    [20_020, "alone"],
+    [20_020 + first, "another"],
   ]);
 });
 

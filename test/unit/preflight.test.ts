@@ -62,6 +62,18 @@ const deployed: Surroundings = {
   ),
 };
 
+/** A node that `npm run node -- add` made, without a host port. */
+const hand = (name: string, address: string, network = "x-heig", stack = "test"): Container => ({
+  ...container(`x-${name}`, stack),
+  hand: name,
+  addresses: { bridge: "172.17.0.9", [network]: address },
+});
+const withHandMade = (...nodes: Container[]): Partial<Surroundings> => ({
+  ...deployed,
+  containers: [...deployed.containers, ...nodes],
+});
+const y9 = { name: "y-heig", stack: "test", subnets: ["10.20.31.0/24"] };
+
 test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
   ["a bare engine", {}, {}],
   ["the lab itself", {}, deployed],
@@ -71,6 +83,21 @@ test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
   ["the lab itself, on every address", { publishAddress: "0.0.0.0" }, deployed],
   ["the lab itself, under another prefix", { namePrefix: "y-" }, deployed],
   ["the lab itself, in a part of its subnet", { subnet: "10.20.30.0/26" }, deployed],
+  ["a node added by hand", { nodeCount: 8 }, withHandMade(hand("s9", "10.20.30.254"))],
+  [
+    "a node added by hand to another stack's lab",
+    { nodeCount: 9, namePrefix: "y-", subnet: "10.20.40.0/24", httpPort: 8090, nodePorts: 8200 },
+    withHandMade(hand("s9", "10.20.30.254", "x-heig", "other")),
+  ],
+  [
+    "a node added by hand to the lab of another checkout's stack of that name",
+    { nodeCount: 9 },
+    {
+      networks: [...deployed.networks, y9],
+      containers: [...deployed.containers, hand("s9", "10.20.31.254", "y-heig")],
+      refused: deployed.refused,
+    },
+  ],
   ["a newer engine", {}, { engine: { ...engine, version: "29.0.1", api: "1.152" } }],
   [
     "a neighbour",
@@ -151,6 +178,40 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
       "statsPort: 8081 is not allowed; a free port (container x-ha publishes 127.0.0.2:8081)",
       "nodePorts: 8100 is not allowed; the first of as many free ports " +
         "(container x-s1 publishes 127.0.0.1:8100, container x-s2 publishes 127.0.0.1:8101)",
+    ],
+  ],
+  [
+    { nodeCount: 9 },
+    withHandMade(hand("s9", "10.20.30.254"), hand("s10", "10.20.30.253")),
+    [
+      "nodeCount: 9 is not allowed; a number whose names and addresses no node added by hand has " +
+        "(s9 at 10.20.30.254), or run: npm run node -- remove s9 --stack test",
+    ],
+  ],
+  [
+    { nodeCount: 3 },
+    withHandMade(hand("extra", "10.20.30.13"), hand("other", "10.20.30.42")),
+    [
+      "nodeCount: 3 is not allowed; a number whose names and addresses no node added by hand has " +
+        "(extra at 10.20.30.13, other at 10.20.30.42), or run: " +
+        "npm run node -- remove extra other --stack test",
+    ],
+  ],
+  [
+    { subnet: "10.20.40.0/24" },
+    withHandMade(hand("s9", "10.20.30.254")),
+    [
+      'subnet: "10.20.40.0/24" is not allowed; the network of the nodes added by hand ' +
+        "(s9 at 10.20.30.254), or run: npm run node -- remove s9 --stack test",
+    ],
+  ],
+  [
+    { namePrefix: "y-" },
+    withHandMade(hand("s9", "10.20.30.254"), hand("s10", "10.20.30.253")),
+    [
+      'namePrefix: "y-" is not allowed; the prefix of the nodes added by hand ' +
+        "(s9 at 10.20.30.254, s10 at 10.20.30.253), or run: " +
+        "npm run node -- remove s9 s10 --stack test",
     ],
   ],
   [

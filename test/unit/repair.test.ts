@@ -2,10 +2,14 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type Docker from "dockerode";
+import { describeMember } from "../../components/member";
+import { STACK_LABEL } from "../../components/topology";
 import { isInterrupted, mendRecords } from "../../tools/repair";
 import {
   chooseContainers,
   chooseNetworks,
+  describeContainer,
   explainLock,
   judgeLock,
   listHelpers,
@@ -111,6 +115,30 @@ test.each<[string, Partial<LabelledContainer>, boolean]>([
   ["during the failed one, another's prefix", { created: 1_000_000_105, name: "s4" }, false],
 ])("container to remove? %s", (_, of, expected) => {
   expect(chooseContainers([found(of)], evidence)).toHaveLength(expected ? 1 : 0);
+});
+
+test("nodes added by hand are never chosen, whatever network they are on", () => {
+  const label = { label: STACK_LABEL, value: "dev" };
+  const labels = describeMember({ name: "s4", role: "backend" }, label, "hand").labels;
+  const info = (Networks: object) =>
+    ({
+      Id: "unrecorded",
+      Names: ["/my-s4"],
+      Created: 1_000_000_105,
+      Labels: Object.fromEntries(labels.map(({ label, value }) => [label, value])),
+      NetworkSettings: { Networks },
+    }) as Docker.ContainerInfo;
+  const on = describeContainer(info({ bridge: {}, "my-heig": { NetworkID: "our-network" } }));
+  const notYet = describeContainer(info({ "my-heig": { NetworkID: "" } }));
+  const described = { id: "unrecorded", name: "my-s4", created: 1_000_000_105, role: undefined };
+  expect([on, notYet]).toEqual([
+    { ...described, networks: ["our-network"] },
+    { ...described, networks: [] },
+  ]);
+  expect(chooseContainers([on, notYet], evidence)).toEqual([]);
+  // The same labels and places, but with a role: the program's.
+  const made = [on, notYet].map((it) => ({ ...it, role: "backend" }));
+  expect(chooseContainers(made, evidence)).toEqual(made);
 });
 
 test("nothing is chosen without any record of an own update", () => {

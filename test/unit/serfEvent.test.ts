@@ -28,7 +28,9 @@ beforeEach(() => {
   const handler = readFileSync(SOURCE, "utf8")
     .replaceAll("/var/log/serf.log", log)
     .replaceAll("/run/configurator/gossip.sock", socket)
-    .replaceAll("/run/serf/", `${root}/`);
+    .replaceAll("/run/serf/", `${root}/`)
+    // A busy machine is not what is tested.
+    .replace("timeout 2 ", "timeout 20 ");
   expect(handler).not.toMatch(/\/(var|run)\//);
   writeFileSync(join(root, "serf-event"), handler);
   writeFileSync(log, "");
@@ -118,7 +120,7 @@ test("a name of invalid UTF-8 is shown byte by byte", () => {
 
 const QUOTED = /^member-join( (name|address|role|boot)="([^"\\]|\\["\\])*"){4}$/;
 
-test.failing.each([`x${'"'.repeat(150)}`, `x${"\\".repeat(150)}`, `${"x".repeat(199)}"`])(
+test.each([`x${'"'.repeat(150)}`, `x${"\\".repeat(150)}`, `${"x".repeat(199)}"`])(
   "a long name is not cut inside an escape: %s",
   (name) => {
     handle("member-join", `${name}\t10.0.0.1\tbackend\t${TAGS}\n`);

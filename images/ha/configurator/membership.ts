@@ -46,6 +46,8 @@ export interface Decision {
 /** What gossip says of a node. */
 type Word = "alive" | "left" | "failed" | "unknown";
 
+type Address = Pick<ProxyNode, "name" | "address">;
+
 /** Longest name in a message: a member may call itself anything. */
 const SHOWN = 80;
 
@@ -60,26 +62,27 @@ const SHOWN = 80;
  */
 export function decideNodes(evidence: Evidence): Decision {
   const { declaration, members, announced, memory, previous, self } = evidence;
-  const refused: string[] = [];
+  const { range, port } = declaration.handMade;
   const declared = new Map(declaration.nodes.map((node) => [node.name, node]));
+  const before = new Map(previous.map((node) => [node.name, node]));
+  const heard = new Map<string, Member>();
   const known = new Map<string, Member>();
-  const taken = holdersOf(evidence);
+  const refused: string[] = [];
 
-  for (const member of members) meet(member);
+  for (const member of members) {
+    if (meet(member)) heard.set(member.name, member);
+  }
   for (const member of announced) {
     // Newer than what the agent knows of another run.
-    if (known.get(member.name)?.boot !== member.boot) meet(member);
+    if (heard.get(member.name)?.boot !== member.boot) meet(member);
   }
 
-  function meet(member: Member): void {
-    if (member.name === self && member.role === "balancer") return;
+  function meet(member: Member): boolean {
+    if (member.name === self && member.role === "balancer") return false;
     const reason = refuse(member);
-    if (reason === undefined) {
-      known.set(member.name, member);
-      taken.set(member.address, member.name);
-    } else if (member.status === "alive") {
-      refused.push(`${describe(member)}: ${reason}`);
-    }
+    if (reason === undefined) known.set(member.name, member);
+    else if (member.status === "alive") refused.push(`${describe(member)}: ${reason}`);
+    return reason === undefined;
   }
 
   function refuse({ name, address, role, origin }: Member): string | undefined {
@@ -90,23 +93,21 @@ export function decideNodes(evidence: Evidence): Decision {
     if (node) return node.address === address ? undefined : `${name} is at ${node.address}`;
     if (origin === "pulumi") return "it is not declared, or not any more";
     if (origin !== "hand") return "the origin is neither pulumi nor hand";
-    if (!isInNetwork(address, declaration.handMade.range)) {
-      return `nodes added by hand have an address in ${declaration.handMade.range}`;
-    }
-    const holder = taken.get(address);
-    return holder === undefined || holder === name ? undefined : `${holder} has this address`;
+    if (!isInNetwork(address, range)) return `nodes added by hand have an address in ${range}`;
+    const living = wordOf(name) === "alive" ? known.get(name) : undefined;
+    return living && living.address !== address ? `${name} is at ${living.address}` : undefined;
   }
 
-  const wordOf = (name: string): Word => {
+  function wordOf(name: string): Word {
     const member = known.get(name);
     if (member === undefined) return "unknown";
     if (memory.left[name] === member.boot) return "left";
     if (member.status === "alive") return "alive";
     if (memory.superseded[name] === member.boot) return "unknown";
     return member.status === "failed" ? "failed" : "left";
-  };
+  }
 
-  const isIn = (name: string, wasIn: boolean): boolean => {
+  function isIn(name: string, wasIn: boolean): boolean {
     const word = wordOf(name);
     if (word === "alive") return true;
     if (word === "left") return false;
@@ -114,23 +115,45 @@ export function decideNodes(evidence: Evidence): Decision {
     if (health === "serving") return true;
     const isGone = word === "failed" ? health === "down" : evidence.isLost(name);
     return wasIn && !isGone;
-  };
+  }
 
   const absent = new Set(memory.absent);
   const fromDeclaration = declaration.nodes.filter(({ name }) => isIn(name, !absent.has(name)));
-  const before = new Map(previous.map((node) => [node.name, node]));
-  const unheard = previous.filter(
-    ({ name, address }) => !known.has(name) && isInNetwork(address, declaration.handMade.range),
-  );
-  const byHand = [...known.values(), ...unheard]
-    .filter(({ name }) => !declared.has(name))
-    .filter(({ name, address }) => isIn(name, before.get(name)?.address === address))
-    .map(({ name, address }) => ({ name, address, port: declaration.handMade.port }));
-  const nodes = sortNodes([...fromDeclaration, ...byHand]);
-  const names = new Set(nodes.map(({ name }) => name));
 
+  // An address has one node: the declared one, else who lives there by the agent's own word, which
+  // has asked it by name; else who was there before, else who says it.
+  const holders = new Map(declaration.nodes.map(({ name, address }) => [address, name]));
+  const wasAt = ({ name, address }: Address) => before.get(name)?.address === address;
+  const livesAt = ({ name, address }: Address) =>
+    wordOf(name) === "alive" &&
+    heard.get(name)?.status === "alive" &&
+    heard.get(name)?.address === address;
+  const claimOf = (node: Address) => (livesAt(node) ? 2 : 0) + (wasAt(node) ? 1 : 0);
+  const unheard = previous.filter(
+    ({ name, address }) => !known.has(name) && isInNetwork(address, range),
+  );
+  const candidates = sortNodes<Address>([...known.values(), ...unheard])
+    .filter(({ name }) => !declared.has(name))
+    .filter((node) => isIn(node.name, wasAt(node)))
+    .sort((a, b) => claimOf(b) - claimOf(a));
+  const byHand = candidates.flatMap((node) => {
+    const { name, address } = node;
+    const holder = holders.get(address);
+    if (holder !== undefined) {
+      refused.push(`${describe(node)}: ${holder} has this address`);
+      return [];
+    }
+    holders.set(address, name);
+    return [{ name, address, port }];
+  });
+  const nodes = sortNodes([...fromDeclaration, ...byHand]);
+
+  const names = new Set(nodes.map(({ name }) => name));
   const keepKnown = (boots: Record<string, string>) =>
-    Object.fromEntries(Object.entries(boots).filter(([name]) => known.has(name)));
+    // The agent knows itself at least: nobody means that it does not answer.
+    members.length === 0
+      ? boots
+      : Object.fromEntries(Object.entries(boots).filter(([name]) => known.has(name)));
   const outOfTouch = [...names, ...declared.keys()].filter(
     (name) => wordOf(name) === "failed" || wordOf(name) === "unknown",
   );
@@ -146,14 +169,8 @@ export function decideNodes(evidence: Evidence): Decision {
   };
 }
 
-/** Which name has which address, so that no other member gets it; who is gone has none any more. */
-function holdersOf({ declaration, members, previous }: Evidence): Map<string, string> {
-  const gone = new Set(members.filter(({ status }) => status !== "alive").map(({ name }) => name));
-  const present = previous.filter(({ name }) => !gone.has(name));
-  return new Map([...present, ...declaration.nodes].map(({ name, address }) => [address, name]));
-}
-
-function describe({ name, address }: Member): string {
+function describe({ name, address }: Address): string {
   const shown = JSON.stringify(name.slice(0, SHOWN));
-  return `member ${shown}${name.length > SHOWN ? "…" : ""} at ${address.slice(0, SHOWN)}`;
+  const where = JSON.stringify(address.slice(0, SHOWN)).slice(1, -1);
+  return `member ${shown}${name.length > SHOWN ? "…" : ""} at ${where}`;
 }

@@ -12,6 +12,7 @@ const LONGEST_PAUSE_MS = 3200;
 export class Pacer {
   private timer?: NodeJS.Timeout;
   private readonly reasons = new Set<string>();
+  private isWorking = false;
   private notBefore = 0;
   private pause = FIRST_PAUSE_MS;
 
@@ -21,15 +22,24 @@ export class Pacer {
   /** Asks for a reconciliation soon. */
   poke(reason: string): void {
     this.reasons.add(reason);
-    this.timer ??= setTimeout(
-      () => {
-        this.timer = undefined;
-        const reasons = [...this.reasons].join(", ");
-        this.reasons.clear();
-        this.work(reasons).catch((error: Error) => console.error(error.message));
-      },
-      Math.max(SETTLE_MS, this.notBefore - Date.now()),
-    );
+    this.schedule();
+  }
+
+  private schedule(): void {
+    // What comes in while work is under way waits for its end, which says when the next may be.
+    if (this.isWorking || this.reasons.size === 0) return;
+    const wait = Math.max(SETTLE_MS, this.notBefore - Date.now());
+    this.timer ??= setTimeout(() => void this.run(), wait);
+  }
+
+  private async run(): Promise<void> {
+    this.timer = undefined;
+    const reasons = [...this.reasons].join(", ");
+    this.reasons.clear();
+    this.isWorking = true;
+    await this.work(reasons).catch((error: Error) => console.error(error.message));
+    this.isWorking = false;
+    this.schedule();
   }
 
   /** Says that something was applied, which is what has to stay rare. */

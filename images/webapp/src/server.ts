@@ -7,6 +7,12 @@ const host = hostname();
 const tag = process.env.TAG ?? host;
 const app = createApp({ host, tag, ip: findOwnAddress() });
 
+// What changes something is also noted as it comes: an answer that fails is no sign that it did not.
+app.addHook("onRequest", (request, _reply, done) => {
+  if (request.method === "POST") console.log(`${request.method} ${request.url} received`);
+  done();
+});
+
 app.addHook("onResponse", (request, reply, done) => {
   if (request.url !== "/health") {
     const took = reply.elapsedTime.toFixed(1);

@@ -1,0 +1,125 @@
+import type Docker from "dockerode";
+import { describeLab, requireBalancer, type Lab, type LabContainer } from "../../tools/lab";
+import { formatTable } from "../../tools/table";
+
+const OURS = "our-network";
+const STACK = "dynamic-scaling-lab.stack";
+const ROLE = { "dynamic-scaling-lab.role": "backend" };
+const HAND = (name: string) => ({ "dynamic-scaling-lab.hand": name });
+
+const network = (Id: string, Name: string, Subnet: string) =>
+  ({ Id, Name, IPAM: { Config: [{ Subnet }] } }) as Docker.NetworkInspectInfo;
+
+/** A container as the engine lists it. */
+const info = (
+  name: string,
+  labels: Record<string, string>,
+  { on = OURS, pinned = "", given = "", state = "running", stack = "dev" } = {},
+) =>
+  ({
+    Id: `id-${name}`,
+    Names: [`/${name}`],
+    State: state,
+    Labels: { [STACK]: stack, ...labels },
+    NetworkSettings: {
+      Networks: {
+        "x-heig": {
+          NetworkID: on,
+          IPAddress: given || (state === "running" ? pinned : ""),
+          IPAMConfig: pinned ? { IPv4Address: pinned } : undefined,
+        },
+      },
+    },
+  }) as unknown as Docker.ContainerInfo;
+
+const deployment = {
+  resources: [
+    { urn: "urn:pulumi:dev::lab::pulumi:pulumi:Stack::lab-dev", type: "pulumi:pulumi:Stack" },
+    { urn: "urn:pulumi:dev::lab::docker:index/network:Network::heig", type: "…", id: OURS },
+  ],
+};
+
+test("a lab is what is on the network that its state records", () => {
+  const networks = [
+    network("theirs", "heig", "10.20.40.0/24"),
+    network(OURS, "x-heig", "10.20.30.0/24"),
+  ];
+  const stopped = { pinned: "10.20.30.254", state: "exited" };
+  const lab = describeLab("dev", deployment, networks, [
+    info("x-s10", ROLE, { pinned: "10.20.30.20" }),
+    info("x-s2", ROLE, { pinned: "10.20.30.12" }),
+    info("x-ha", { "dynamic-scaling-lab.role": "balancer" }, { pinned: "10.20.30.42" }),
+    info("x-s30", HAND("s30"), stopped),
+    info("x-s31", HAND("s31"), { on: "", pinned: "10.20.30.253", state: "created" }),
+    info("just-the-image", {}, { given: "10.20.30.224" }),
+    info("foreign", ROLE, { given: "10.20.30.225", stack: "" }),
+    info("x-s3", ROLE, { on: "theirs", pinned: "10.20.40.13" }),
+  ]);
+  const container = (name: string, address: string, more: Partial<LabContainer> = {}) => ({
+    id: `id-x-${name}`,
+    name,
+    containerName: `x-${name}`,
+    role: "backend",
+    origin: "pulumi",
+    state: "running",
+    address,
+    ...more,
+  });
+  expect(lab).toEqual({
+    stack: "dev",
+    namePrefix: "x-",
+    network: { name: "x-heig", subnet: "10.20.30.0/24" },
+    containers: [
+      container("ha", "10.20.30.42", { role: "balancer" }),
+      container("s2", "10.20.30.12"),
+      container("s10", "10.20.30.20"),
+      container("s30", "10.20.30.254", { origin: "hand", state: "exited" }),
+      container("s31", "10.20.30.253", { origin: "hand", state: "created" }),
+    ],
+    taken: [
+      "10.20.30.20",
+      "10.20.30.12",
+      "10.20.30.42",
+      "10.20.30.254",
+      "10.20.30.253",
+      "10.20.30.224",
+      "10.20.30.225",
+    ],
+  });
+});
+
+test.each([
+  ["nothing deployed", {}, [network(OURS, "heig", "10.20.30.0/24")]],
+  ["another checkout's lab alone", deployment, [network("theirs", "heig", "10.20.30.0/24")]],
+])("%s is no lab", (_, deployed, networks) => {
+  expect(describeLab("dev", deployed, networks, [info("ha", ROLE)])).toBeUndefined();
+});
+
+const balancer = { containerName: "x-ha", role: "balancer", state: "running" } as LabContainer;
+const labWith = (...containers: LabContainer[]) => ({ stack: "dev", containers }) as Lab;
+
+test("a balancer that does not run is named with what to do", () => {
+  expect(requireBalancer(labWith(balancer))).toBe(balancer);
+  expect(() => requireBalancer(labWith({ ...balancer, state: "exited" }))).toThrow(
+    "the balancer of stack dev does not run, its container x-ha is exited; " +
+      "start it with: npx pulumi up --refresh --stack dev",
+  );
+  expect(() => requireBalancer(labWith({ ...balancer, state: "paused" }))).toThrow(
+    "its container x-ha is paused; start it with: docker unpause x-ha",
+  );
+  expect(() => requireBalancer(labWith())).toThrow(
+    "the balancer of stack dev is gone; make it again with: npx pulumi up --refresh --stack dev",
+  );
+});
+
+test("columns stand below each other", () => {
+  expect(
+    formatTable(
+      ["node", "state"],
+      [
+        ["s1", "running"],
+        ["another", "-"],
+      ],
+    ),
+  ).toEqual(["node     state", "s1       running", "another  -"]);
+});
