@@ -45,6 +45,9 @@ export = async function declareLab() {
     network: lan.name,
     label,
     gossipKey,
+    balancer: balancer.containerName,
+    rollingSteps: config.rollingSteps,
+    readyTimeout: config.readyTimeout,
   });
 
   new LoadBalancer("balancer", {
@@ -57,6 +60,7 @@ export = async function declareLab() {
     servers,
     handMade: { range: network.ipRange, port: appPort },
     backends: webapp.containers,
+    nodesReady: webapp.ready,
     readyTimeout: config.readyTimeout,
   });
 

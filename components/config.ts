@@ -19,6 +19,8 @@ export interface LabConfig {
   /** ms */
   serverTimeout: number;
   stickySessions: boolean;
+  /** Number of groups of nodes that a changed image replaces one after the other. */
+  rollingSteps: number;
   /** s */
   readyTimeout: number;
 }
@@ -43,6 +45,7 @@ export function readConfig(): LabConfig {
     nodePorts: config.requireNumber("nodePorts"),
     serverTimeout: config.requireNumber("serverTimeout"),
     stickySessions: config.requireBoolean("stickySessions"),
+    rollingSteps: config.requireNumber("rollingSteps"),
     readyTimeout: config.requireNumber("readyTimeout"),
   });
 }
@@ -117,6 +120,7 @@ export function checkConfig(config: LabConfig): LabConfig {
     checkRange(key, 1, MAX_PORT, "a port");
   }
   checkRange("serverTimeout", 100, 60_000, "milliseconds");
+  checkRange("rollingSteps", 1, 10, "a number of steps");
   checkRange("readyTimeout", 1, 3600, "seconds");
   checkNodePorts(config, refuse);
   checkPortsDiffer(config, refuse);

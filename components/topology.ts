@@ -50,6 +50,7 @@ export const STACK_LABEL = "dynamic-scaling-lab.stack";
 export const ROLE_LABEL = "dynamic-scaling-lab.role";
 
 const CHECK_INTERVAL_MS = 500;
+const CHECK_TIMEOUT_MS = 1000;
 const HARD_STOP_SECONDS = 30;
 
 /** The images' names with their tags. */
@@ -103,7 +104,7 @@ export function planTopology(config: LabConfig): Topology {
       gateway: gatewayAddress(subnet),
       serverTimeoutMs: config.serverTimeout,
       checkIntervalMs: CHECK_INTERVAL_MS,
-      checkTimeoutMs: CHECK_INTERVAL_MS,
+      checkTimeoutMs: CHECK_TIMEOUT_MS,
       hardStopSeconds: HARD_STOP_SECONDS,
       stickySessions: config.stickySessions,
     },

@@ -1,6 +1,7 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { createMemberContainer } from "./container";
+import { NodesReady } from "./nodesReady";
 import type { Member, Topology } from "./topology";
 
 export interface WebAppArgs {
@@ -11,24 +12,46 @@ export interface WebAppArgs {
   /** Name of the lab's network. */
   network: pulumi.Input<string>;
   label: Topology["label"];
+  /** Name of the balancer's container. */
+  balancer: string;
+  /** Number of groups that a changed image replaces one after the other. */
+  rollingSteps: number;
+  /** Longest wait until the nodes of one group serve again, s. */
+  readyTimeout: number;
   /** Key that encrypts gossip, 32 bytes in base64; secret. */
   gossipKey: pulumi.Input<string>;
 }
 
-/** The web nodes, started in parallel. */
+/** The web nodes, started in parallel and replaced group by group, so that the others serve. */
 export class WebApp extends pulumi.ComponentResource {
   /** By node name. */
   readonly containers: Record<string, docker.Container>;
+  /** For what has to wait until all nodes are replaced and serve. */
+  readonly ready: NodesReady;
 
   constructor(name: string, args: WebAppArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:WebApp", name, {}, opts);
-    const { nodes, ...shared } = args;
-    this.containers = Object.fromEntries(
-      nodes.map((member) => [
-        member.name,
-        createMemberContainer({ member, ...shared }, { parent: this }),
-      ]),
-    );
+    const { nodes, balancer, rollingSteps, readyTimeout, ...shared } = args;
+    this.containers = {};
+    let before: NodesReady | undefined;
+    for (const [i, group] of splitIntoGroups(nodes, rollingSteps).entries()) {
+      const opts = { parent: this, dependsOn: before ? [before] : [] };
+      for (const member of group) {
+        this.containers[member.name] = createMemberContainer({ member, ...shared }, opts);
+      }
+      const containers = Object.fromEntries(
+        group.map((member) => [member.name, this.containers[member.name].id]),
+      );
+      before = new NodesReady(`group${i + 1}`, { balancer, containers, readyTimeout }, opts);
+    }
+    this.ready = before!;
     this.registerOutputs({});
   }
+}
+
+/** Deals the nodes out like cards: one more node leaves the others in their groups. */
+export function splitIntoGroups<T>(nodes: readonly T[], groups: number): T[][] {
+  return Array.from({ length: groups }, (_, group) =>
+    nodes.filter((_node, i) => i % groups === group),
+  );
 }

@@ -5,7 +5,16 @@ import type { ProxyNode } from "./render";
  * What the lab provider and the tools say to the configurator in `ha`, over the standard input and
  * output of `configurator call`: one JSON object in, JSON objects out, one a line.
  */
-export type ControlRequest = { do: "status" } | { do: "cluster" } | PushRequest;
+export type ControlRequest =
+  { do: "status" } | { do: "cluster" } | AwaitServingRequest | PushRequest;
+
+export interface AwaitServingRequest {
+  do: "awaitServing";
+  /** Names of nodes in new containers. */
+  names: string[];
+  /** Longest wait, ms. */
+  deadlineMs: number;
+}
 
 export interface PushRequest {
   do: "push";

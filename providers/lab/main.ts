@@ -2,6 +2,7 @@ import { serve } from "../server";
 import { gossipKey } from "./gossipKey";
 import { handMadeNodes } from "./handMadeNodes";
 import { haproxyConfig } from "./haproxyConfig";
+import { nodesReady } from "./nodesReady";
 
 serve({
   name: "lab",
@@ -10,5 +11,6 @@ serve({
     "lab:index:GossipKey": gossipKey,
     "lab:index:HandMadeNodes": handMadeNodes,
     "lab:index:HaproxyConfig": haproxyConfig,
+    "lab:index:NodesReady": nodesReady,
   },
 });

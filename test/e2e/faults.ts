@@ -35,8 +35,10 @@ export interface Fault {
 
 /** How long HAProxy may take to see what has become of a node. */
 const NOTICE_MS = 20_000;
-/** How many seconds an application dies each second. */
+/** For how many seconds an application dies each second. */
 const CRASHES = 8;
+/** What hangs does so for longer than the server time-out, so that requests are given up on. */
+const HANG_MS = 2500;
 const TEMPLATE_CHANGES = 10;
 const INTERRUPTIONS = 5;
 
@@ -53,7 +55,10 @@ export async function slowDown(lab: LabCheckout, nodes: string[], ms: number): P
   const script = `fetch("http://127.0.0.1:3000/delay", { method: "POST",
     headers: { "content-type": "application/json" }, body: '{"delay": ${ms}}' })
     .then(({ status }) => process.exit(status === 200 ? 0 : 1));`;
-  await Promise.all(nodes.map((name) => inContainer(lab, name, "node", "-e", script)));
+  // An application that was just restarted may not listen yet.
+  const ask = (name: string) =>
+    eventually(NOTICE_MS, () => inContainer(lab, name, "node", "-e", script));
+  await Promise.all(nodes.map(ask));
 }
 
 const service = (lab: LabCheckout, name: string, option: string, ...services: string[]) =>
@@ -152,6 +157,7 @@ const rolling = (nodeCount: number): Fault => ({
 });
 
 export const FAULTS: Fault[] = [
+  { name: "nothing, to compare with", nodes: 3, inject: () => delay(0), aims: {} },
   {
     name: "up 2 → 10 → 2",
     nodes: 2,
@@ -196,7 +202,7 @@ export const FAULTS: Fault[] = [
     name: "docker pause",
     nodes: 3,
     async inject(lab) {
-      await lab.container("s2").pause();
+      await together(lab.container("s2").pause(), delay(HANG_MS));
       await sees(lab, "s2", false);
     },
     heal: (lab) => lab.container("s2").unpause(),
@@ -206,7 +212,7 @@ export const FAULTS: Fault[] = [
     name: "an application hangs",
     nodes: 3,
     async inject(lab) {
-      await service(lab, "s2", "-p", "app");
+      await together(service(lab, "s2", "-p", "app"), delay(HANG_MS));
       await sees(lab, "s2", false);
     },
     heal: (lab) => service(lab, "s2", "-c", "app"),
@@ -217,7 +223,8 @@ export const FAULTS: Fault[] = [
     nodes: 3,
     async prepare(lab) {
       await inContainer(lab, "s2", "node", "-e", SICK_APPLICATION);
-      await service(lab, "s2", "-r", "app");
+      await inContainer(lab, "s2", "s6-svc", "-wR", "-r", "/etc/s6/app");
+      await slowDown(lab, ["s2"], 0);
       await sees(lab, "s2", true);
     },
     async inject(lab) {
@@ -306,7 +313,8 @@ export const FAULTS: Fault[] = [
     name: "one hangs, another is stopped",
     nodes: 3,
     async inject(lab) {
-      await together(service(lab, "s2", "-p", "app"), lab.container("s3").stop({ t: 10 }));
+      const others = [lab.container("s3").stop({ t: 10 }), delay(HANG_MS)];
+      await together(service(lab, "s2", "-p", "app"), ...others);
       await sees(lab, "s2", false);
     },
     async heal(lab) {

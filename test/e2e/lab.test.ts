@@ -60,12 +60,12 @@ test("up: two nodes serve evenly, each reachable alone, and the stats page lists
 test("a second up changes nothing", async () => {
   const args = ["preview", "--expect-no-changes", "--stack", lab.stack];
   expect(await lab.pulumi(...args)).toMatchObject({ code: 0 });
-  expect(await lab.up()).toMatch(/Resources:\n {4}14 unchanged\n/);
+  expect(await lab.up()).toMatch(/Resources:\n {4}18 unchanged\n/);
 });
 
 test("refresh finds nothing to change", async () => {
   const refreshed = await lab.succeed("refresh", "--yes", "--skip-preview", "--stack", lab.stack);
-  expect(refreshed).toMatch(/Resources:\n {4}14 unchanged\n/);
+  expect(refreshed).toMatch(/Resources:\n {4}18 unchanged\n/);
 });
 
 test("preview --diff of 2 → 3: one container, one line of haproxy.cfg, nothing else", async () => {
@@ -79,7 +79,7 @@ test("preview --diff of 2 → 3: one container, one line of haproxy.cfg, nothing
     "~ lab:index:HaproxyConfig: (update)",
     "~ text:",
     `+   server s3 ${subnet}13:3000 guid s3 check inter 500 fastinter 100 downinter 100` +
-      " fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down",
+      " fall 2 rise 1 observe layer4 error-limit 3 on-error mark-down",
     "--outputs:--",
     "~ nodeAddresses  : {",
     `+ s3: "${subnet}13"`,

@@ -75,6 +75,7 @@ export function configOf(lab: LabCheckout, nodeCount: number): LabConfig {
     nodePorts: portOf(lab, "nodePorts"),
     serverTimeout: 1000,
     stickySessions: true,
+    rollingSteps: 4,
     readyTimeout: 60,
   };
 }

@@ -30,8 +30,9 @@ export class PostWitness {
   static async watch({ host: { engine }, stack }: LabCheckout): Promise<PostWitness> {
     const witness = new PostWitness(engine);
     const label = [`dynamic-scaling-lab.stack=${stack}`];
-    const filters = { label, type: ["container"], event: ["start"] };
-    const events = (await engine.getEvents({ filters })) as Readable;
+    const events = (await engine.getEvents({
+      filters: { label, type: ["container"], event: ["start"] },
+    })) as Readable;
     witness.streams.push(events);
     createInterface({ input: events }).on("line", (line) => {
       void witness.follow((JSON.parse(line) as { id: string }).id);

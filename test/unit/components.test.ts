@@ -75,6 +75,11 @@ function container(
   };
 }
 
+function group(n: number, containers: Record<string, string>): Registered {
+  const inputs = { balancer: "x-ha", containers };
+  return { type: "lab:index:NodesReady", name: `group${n}`, inputs };
+}
+
 const onBase = { BASE: "x-lab-base:test", BASE_ID: "sha256:base" };
 
 test("the program declares the whole lab", async () => {
@@ -85,6 +90,9 @@ test("the program declares the whole lab", async () => {
   expect(registered.filter(({ name }) => name !== "haproxy.cfg")).toEqual([
     image("base", { STACK: "test" }),
     { type: "lab:index:GossipKey", name: "gossip", inputs: {} },
+    group(1, { s1: "s1-id" }),
+    group(2, { s2: "s2-id" }),
+    group(3, {}),
     container("ha", {
       role: "balancer",
       image: "sha256:ha",
@@ -140,7 +148,7 @@ test("the program declares the whole lab", async () => {
       gateway: "10.20.30.1",
       serverTimeoutMs: 1500,
       checkIntervalMs: 500,
-      checkTimeoutMs: 500,
+      checkTimeoutMs: 1000,
       hardStopSeconds: 30,
       stickySessions: true,
     },
@@ -165,6 +173,8 @@ test("one more node is one more container and another declaration, all else is t
   const two = (await runProgram(LAB)).registered;
   const three = (await runProgram({ ...LAB, nodeCount: 3 })).registered;
   const withoutConfig = (all: Registered[]) => all.filter(({ name }) => name !== "haproxy.cfg");
+  const group3 = two.findIndex(({ name }) => name === "group3");
+  two[group3] = group(3, { s3: "s3-id" });
   expect(withoutConfig(three).filter(({ name }) => name !== "s3")).toEqual(withoutConfig(two));
   const [before, after] = [two, three].map(
     (all) => all.find(({ name }) => name === "haproxy.cfg")!.inputs.__declaration,

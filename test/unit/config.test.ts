@@ -43,6 +43,7 @@ test("the defaults are the lab's constants", () => {
     nodePorts: 4000,
     serverTimeout: 1000,
     stickySessions: true,
+    rollingSteps: 4,
     readyTimeout: 60,
   });
 });
@@ -124,6 +125,7 @@ test.each<[Partial<LabConfig>, string]>([
     "nodePorts: -1 is not allowed; 0, or a first port from 1 to 65534 for 2 nodes",
   ],
   [{ serverTimeout: 99 }, "serverTimeout: 99 is not allowed; milliseconds from 100 to 60000"],
+  [{ rollingSteps: 0 }, "rollingSteps: 0 is not allowed; a number of steps from 1 to 10"],
   [{ readyTimeout: 0 }, "readyTimeout: 0 is not allowed; seconds from 1 to 3600"],
 ])("%j is refused", (change, problem) => {
   expect(problemsOf({ ...defaults, ...change })).toBe(problem);

@@ -14,5 +14,6 @@ export const LAB: LabConfig = {
   nodePorts: 8100,
   serverTimeout: 1500,
   stickySessions: true,
+  rollingSteps: 3,
   readyTimeout: 30,
 };

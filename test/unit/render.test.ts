@@ -17,7 +17,7 @@ test("one more node is one more line, the last", () => {
   expect(three.slice(0, two.length)).toBe(two);
   expect(three.slice(two.length)).toBe(
     "  server s3 10.20.30.13:3000 guid s3 check inter 500 fastinter 100 downinter 100" +
-      " fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down\n",
+      " fall 2 rise 1 observe layer4 error-limit 3 on-error mark-down\n",
   );
 });
 

@@ -44,7 +44,7 @@ test("a topology follows from the configuration", () => {
       gateway: "10.20.30.1",
       serverTimeoutMs: 1500,
       checkIntervalMs: 500,
-      checkTimeoutMs: 500,
+      checkTimeoutMs: 1000,
       hardStopSeconds: 30,
       stickySessions: true,
     },

@@ -1,8 +1,8 @@
-import { rename } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import type { ServerStatus } from "../../../haproxy/control";
 import type { ProxyNode } from "../../../haproxy/render";
 import { readIfThere, replaceFile, writeCandidate } from "./files";
-import { BACKEND, checkConfig, readWorker, reload, type Worker } from "./haproxyProcess";
+import { BACKEND, askWorker, checkConfig, readWorker, reload, type Worker } from "./haproxyProcess";
 import { paths } from "./paths";
 import { changeServers, differInServersOnly } from "./servers";
 
@@ -24,8 +24,11 @@ export type Way = "Runtime API" | "reload" | "start";
  */
 export async function applyConfig(text: string, nodes: readonly ProxyNode[]): Promise<Way> {
   const worker = await readWorker();
+  const isKnown = worker !== undefined && (await isAppliedWorker(worker));
+  // From here on nobody knows what the process runs on, whatever ends this: see isUnfinished.
+  await rm(paths.worker, { force: true });
   const way =
-    worker && (await applyServers(text, nodes, worker))
+    isKnown && (await applyServers(text, nodes))
       ? "Runtime API"
       : await applyFile(text, nodes, worker);
   await replaceFile(paths.applied, text);
@@ -38,6 +41,11 @@ export async function isAppliedWorker({ id }: Worker): Promise<boolean> {
   return (await readIfThere(paths.worker)) === id;
 }
 
+/** Whether an apply did not come to its end, so that the process may run on the old or the new text. */
+export async function isUnfinished(): Promise<boolean> {
+  return (await readIfThere(paths.worker)) === undefined;
+}
+
 /** Notes that the current worker runs on the applied text. */
 export async function recordWorker(): Promise<void> {
   const worker = await readWorker();
@@ -45,15 +53,9 @@ export async function recordWorker(): Promise<void> {
 }
 
 /** @returns whether the worker now has exactly these servers, without a reload */
-async function applyServers(
-  text: string,
-  nodes: readonly ProxyNode[],
-  worker: Worker,
-): Promise<boolean> {
+async function applyServers(text: string, nodes: readonly ProxyNode[]): Promise<boolean> {
   const applied = await readIfThere(paths.applied);
   if (applied === undefined || !differInServersOnly(applied, text)) return false;
-  // Another worker has read the file by itself, which may have been edited.
-  if (!(await isAppliedWorker(worker))) return false;
   try {
     await replaceFile(paths.config, text);
     await changeServers(applied, text);
@@ -70,25 +72,34 @@ async function applyFile(
   nodes: readonly ProxyNode[],
   worker: Worker | undefined,
 ): Promise<Way> {
-  const candidate = await writeCandidate(paths.config, text);
-  const complaint = await checkConfig(candidate);
-  if (complaint !== undefined) throw new Error(`haproxy -c refused the config: ${complaint}`);
-  await rename(candidate, paths.config);
+  const before = await readIfThere(paths.config);
   try {
+    const candidate = await writeCandidate(paths.config, text);
+    const complaint = await checkConfig(candidate);
+    if (complaint !== undefined) throw new Error(`haproxy -c refused the config: ${complaint}`);
+    await rename(candidate, paths.config);
     // Without a process there is nothing to reload: s6 starts one, and it reads this file.
-    await (worker ? reload() : waitForStart());
+    if (worker === undefined) await waitForStart();
+    // One that was there before may have read another file, or have been there all the time.
+    if (worker !== undefined || before !== undefined) await reload();
     await verifyServers(nodes);
     return worker ? "reload" : "start";
   } catch (error) {
-    await restoreLastGood(worker);
+    await restoreLastGood(worker).catch((problem: Error) =>
+      console.error(`the last good config is not restored: ${problem.message}`),
+    );
     throw error;
   }
 }
 
+/** Puts the last good file back and, where a reload may have got through, the process with it. */
 async function restoreLastGood(worker: Worker | undefined): Promise<void> {
   const lastGood = await readIfThere(paths.applied);
-  if (lastGood === undefined) return;
-  await replaceFile(paths.config, lastGood);
+  if (lastGood === undefined || lastGood === (await readIfThere(paths.config))) return;
+  const candidate = await writeCandidate(paths.config, lastGood);
+  const complaint = await checkConfig(candidate);
+  if (complaint !== undefined) throw new Error(`${paths.applied}: ${complaint}`);
+  await rename(candidate, paths.config);
   if (worker) await reload();
 }
 
@@ -96,7 +107,8 @@ async function waitForStart(): Promise<void> {
   const deadline = Date.now() + START_DEADLINE_MS;
   while ((await readWorker()) === undefined) {
     if (Date.now() > deadline) {
-      throw new Error(`haproxy did not start within ${START_DEADLINE_MS / 1000} s; see its log`);
+      const why = await askWorker("show info").catch((error: Error) => error.message);
+      throw new Error(`haproxy did not answer within ${START_DEADLINE_MS / 1000} s: ${why}`);
     }
     await new Promise((resolve) => setTimeout(resolve, START_POLL_MS));
   }

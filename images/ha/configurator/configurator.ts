@@ -1,6 +1,7 @@
 import { get } from "node:http";
 import { hostname } from "node:os";
 import type {
+  AwaitServingRequest,
   ClusterView,
   ConfigStatus,
   Member,
@@ -8,8 +9,16 @@ import type {
   ServerStatus,
 } from "../../../haproxy/control";
 import { parseNode, revisionOf, type Declaration } from "../../../haproxy/declaration";
+import { isInNetwork } from "../../../haproxy/network";
 import { renderHaproxyConfig, type ProxyNode } from "../../../haproxy/render";
-import { applyConfig, hasServers, isAppliedWorker, isDraining, recordWorker } from "./apply";
+import {
+  applyConfig,
+  hasServers,
+  isAppliedWorker,
+  isDraining,
+  isUnfinished,
+  recordWorker,
+} from "./apply";
 import { readIfThere, replaceFile } from "./files";
 import { readWorker, type Worker } from "./haproxyProcess";
 import { decideNodes, type Health, type Memory } from "./membership";
@@ -95,14 +104,15 @@ export class Configurator {
     renderHaproxyConfig(pushed.template, pushed.settings, pushed.nodes);
     this.pushes++;
     try {
-      const before = await readPushed();
+      // One that can't be read is what this push replaces.
+      const before = await readPushed().catch(() => undefined);
       await this.expect(pushed, before);
       await replaceFile(paths.declaration, JSON.stringify(pushed));
       const worker = await readWorker();
       try {
         await this.reconcile(`push ${revisionOf(declaration)}`, "repair");
       } catch (error) {
-        if (before !== undefined) await replaceFile(paths.declaration, JSON.stringify(before));
+        await this.withdraw(before);
         throw error;
       }
       await this.waitUntilServing(pushed, worker, deadline, report);
@@ -111,11 +121,37 @@ export class Configurator {
     }
   }
 
-  /** The three texts that tell drift from membership. */
-  async status(): Promise<ConfigStatus> {
+  /**
+   * Waits until HAProxy has passed a health check of these nodes, as a push does for all. A balancer
+   * that was not told anything yet serves nothing that could wait.
+   *
+   * @throws Error naming each node that does not serve and its last check
+   */
+  async awaitServing({ names, deadlineMs }: AwaitServingRequest, report: Report): Promise<void> {
     const declaration = await readPushed();
+    if (declaration === undefined) return;
+    const nodes = declaration.nodes.filter(({ name }) => names.includes(name));
+    const deadline = Date.now() + deadlineMs;
+    await this.waitUntilServing({ ...declaration, nodes }, await readWorker(), deadline, report);
+  }
+
+  /** Back to the declaration before the one that can't be applied, and to what follows from it. */
+  private async withdraw(before: Pushed | undefined): Promise<void> {
+    if (before === undefined) return;
+    try {
+      await replaceFile(paths.declaration, JSON.stringify(before));
+      await this.reconcile("the push that failed", "repair");
+    } catch (error) {
+      console.error((error as Error).message);
+    }
+  }
+
+  /** The three texts that tell drift from membership; none when the declaration can't be read. */
+  async status(): Promise<ConfigStatus> {
+    const declaration = await readPushed().catch((error: Error) => console.error(error.message));
+    // Without a text it shows as drift, and the next push makes it good.
+    if (declaration === undefined) return {};
     const live = await readIfThere(paths.config);
-    if (declaration === undefined) return { live };
     const { template, settings, nodes } = declaration;
     return {
       declared: renderHaproxyConfig(template, settings, nodes),
@@ -202,7 +238,8 @@ export class Configurator {
     const isOnDisk = text === (await readIfThere(paths.config));
     // s6 is about to start one, and it reads the file.
     const isRunning = worker === undefined || hasServers(worker.servers, nodes);
-    if (text === applied && (isOnDisk || drift === "keep") && isRunning) {
+    const isSettled = isRunning && !(await isUnfinished());
+    if (text === applied && (isOnDisk || drift === "keep") && isSettled) {
       if (worker && isOnDisk && !(await isAppliedWorker(worker))) await recordWorker();
       this.drain(worker, nodes);
       return;
@@ -339,15 +376,38 @@ class Complaints {
 
 async function readPushed(): Promise<Pushed | undefined> {
   const text = await readIfThere(paths.declaration);
-  return text === undefined ? undefined : (JSON.parse(text) as Pushed);
+  if (text === undefined) return undefined;
+  try {
+    const pushed = JSON.parse(text) as Pushed;
+    const { template, settings, handMade } = pushed;
+    const nodes = pushed.nodes.map(parseNode);
+    if (!isInNetwork(handMade.range.split("/")[0], handMade.range)) {
+      throw new Error("handMade.range is not a network");
+    }
+    renderHaproxyConfig(template, settings, nodes);
+    return { ...pushed, nodes };
+  } catch (error) {
+    throw new Error(`${paths.declaration}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
+/** What was remembered; nothing, and a line that says so, when it can't be read. */
 async function readMemory(): Promise<Memory> {
   const text = await readIfThere(paths.memory);
-  return text === undefined
-    ? { left: {}, superseded: {}, absent: [] }
-    : (JSON.parse(text) as Memory);
+  const nothing = { left: {}, superseded: {}, absent: [] };
+  if (text === undefined) return nothing;
+  try {
+    const { left, superseded, absent } = JSON.parse(text) as Memory;
+    const isWhole = [left, superseded].every(isRecord) && Array.isArray(absent);
+    if (!isWhole) throw new Error("it is not what was written");
+    return { left, superseded, absent };
+  } catch (error) {
+    console.error(`${paths.memory} is forgotten: ${(error as Error).message}`);
+    return nothing;
+  }
 }
+
+const isRecord = (value: unknown) => typeof value === "object" && value !== null;
 
 async function replaceIfChanged(path: string, text: string): Promise<void> {
   if ((await readIfThere(path)) !== text) await replaceFile(path, text);

@@ -1,4 +1,4 @@
-import { open, readFile, rename } from "node:fs/promises";
+import { open, readFile, rename, rm } from "node:fs/promises";
 
 /** The file's text, or undefined when there is no such file. */
 export async function readIfThere(path: string): Promise<string | undefined> {
@@ -13,12 +13,18 @@ export async function readIfThere(path: string): Promise<string | undefined> {
 /** Puts the text on disk beside its target, for {@link replaceFile} or a check. */
 export async function writeCandidate(path: string, text: string): Promise<string> {
   const candidate = `${path}.candidate`;
-  const file = await open(candidate, "w", 0o644);
   try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(candidate, "w", 0o644);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    // On a full disk the part that was written is in the way of everything else.
+    await rm(candidate, { force: true });
+    throw new Error(`${path} can't be written: ${(error as Error).message}`, { cause: error });
   }
   return candidate;
 }

@@ -90,6 +90,8 @@ export async function readWorker(): Promise<Worker | undefined> {
   try {
     const [info, stat] = await askWorker("show info", `show stat ${BACKEND} 4 -1`);
     const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(info)?.[1];
+    // The master answers in its own words while it has no worker.
+    if (field("Pid") === undefined) return undefined;
     const id = `${field("Pid")} ${field("Start_time_sec")}`;
     return { id, servers: parseServers(stat) };
   } catch {

@@ -26,6 +26,9 @@ async function answerControl(configurator: Configurator, socket: Socket): Promis
       send({ done: true, status: await configurator.status() });
     } else if (request.do === "cluster") {
       send({ done: true, cluster: await configurator.cluster() });
+    } else if (request.do === "awaitServing") {
+      await configurator.awaitServing(request, (progress) => send({ progress }));
+      send({ done: true });
     } else {
       await configurator.push(request, (progress) => send({ progress }));
       send({ done: true });

@@ -1,18 +1,34 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { lstat, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { parseNode } from "../../../haproxy/declaration";
 import { type ProxyNode, sortNodes } from "../../../haproxy/render";
-import { readIfThere, replaceFile } from "./files";
+import { writeCandidate } from "./files";
 
 const EXTENSION = ".yaml";
 
-/** Makes the folder hold exactly these nodes, one file each; a file that is right is left alone. */
+/**
+ * Makes the folder hold exactly these nodes, one file each; a file that is right is left alone. All
+ * texts are on disk before the first file is replaced, so a full disk changes nothing.
+ */
 export async function writeNodes(folder: string, nodes: readonly ProxyNode[]): Promise<void> {
   const wanted = new Map(nodes.map((node) => [`${node.name}${EXTENSION}`, stringify(node)]));
-  for (const [file, text] of wanted) {
-    const path = join(folder, file);
-    if ((await readIfThere(path)) !== text) await replaceFile(path, text);
+  const changes = new Map<string, string>();
+  try {
+    for (const [file, text] of wanted) {
+      const path = join(folder, file);
+      if ((await readFile(path, "utf8").catch(() => undefined)) === text) continue;
+      changes.set(path, await writeCandidate(path, text));
+    }
+  } catch (error) {
+    for (const candidate of changes.values()) await rm(candidate);
+    throw error;
+  }
+  for (const [path, candidate] of changes) {
+    // A folder in a file's place would not be replaced.
+    if ((await lstat(path).catch(() => undefined))?.isDirectory())
+      await rm(path, { recursive: true });
+    await rename(candidate, path);
   }
   for (const file of await readdir(folder)) {
     if (!wanted.has(file)) await rm(join(folder, file), { recursive: true });

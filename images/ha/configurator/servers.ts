@@ -6,6 +6,9 @@ import { askWorker, BACKEND, readWorker } from "./haproxyProcess";
 const DRAIN_MS = 30_000;
 const DRAIN_POLL = "1s";
 
+/** They go as one line, which has to fit into HAProxy's buffer of 16 kB. */
+const COMMANDS_AT_ONCE = 40;
+
 /** A config taken apart: its server lines, and all the rest. */
 interface Split {
   rest: string;
@@ -62,21 +65,24 @@ export async function changeServers(before: string, after: string): Promise<void
     const server = actual.get(name);
     if (server === undefined) {
       commands.push([`add server ${BACKEND}/${name} ${args}`, "New server registered."]);
-      // Not trusted before its first check: it may be a node that starts only now.
+    }
+    // In maintenance without being applied: just added, added by an apply that was cut off, or
+    // removed and wanted back. One that a person put into maintenance is applied, and stays so.
+    if (server === undefined || (server.status === "MAINT" && !applied.has(name))) {
       commands.push([`enable health ${BACKEND}/${name}`, ""]);
-      commands.push([`enable server ${BACKEND}/${name}`, ""]);
-      commands.push([`set server ${BACKEND}/${name} health down`, ""]);
-    } else if (server.status === "MAINT" && !applied.has(name)) {
-      // Removed and wanted back while its last requests still ran. One that a person put into
-      // maintenance is applied, and stays so.
       commands.push([stateOf(name, "ready"), ""]);
+      // Not trusted before its first check: it may be a node that starts only now.
+      commands.push([`set server ${BACKEND}/${name} health down`, ""]);
     }
   }
   if (commands.length === 0) return;
-  const answers = await askWorker(...commands.map(([command]) => command));
-  commands.forEach(([command, wantedAnswer], i) => {
-    if (answers[i].trim() !== wantedAnswer) throw new Error(`${command}: ${answers[i].trim()}`);
-  });
+  for (let at = 0; at < commands.length; at += COMMANDS_AT_ONCE) {
+    const some = commands.slice(at, at + COMMANDS_AT_ONCE);
+    const answers = await askWorker(...some.map(([command]) => command));
+    some.forEach(([command, wantedAnswer], i) => {
+      if (answers[i].trim() !== wantedAnswer) throw new Error(`${command}: ${answers[i].trim()}`);
+    });
+  }
 }
 
 const stateOf = (name: string, state: string) => `set server ${BACKEND}/${name} state ${state}`;

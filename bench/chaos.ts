@@ -1,0 +1,121 @@
+/**
+ * `npm run chaos`: every fault of test/e2e/faults.ts under load, with answers of 1 ms and of 100 ms,
+ * one after the other on one lab. Prints a table of what was sent, lost and slowest, and writes
+ * bench/results/chaos.md and chaos.html, the latter with plots over time. Fails when a GET was lost
+ * or a POST sent twice; times are shown beside their aims. `npm run chaos -- <words>` tries the
+ * faults whose names have one of the words; SHORT=1 sends a quarter.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { LabCheckout } from "../test/e2e/checkout";
+import { FAULTS, settle, type Fault } from "../test/e2e/faults";
+import { SHAPES, summarize } from "../test/e2e/load";
+import { names } from "../test/e2e/observe";
+import { judge, tryFault, type Trial } from "../test/e2e/trial";
+import { renderPage } from "./chaosPage";
+
+const DELAYS_MS = [1, 100];
+const AT_LEAST = process.env.SHORT ? 500 : 2000;
+
+const HEAD = [
+  ["fault", "answers", "shape", "sent", "lost", "p99", "slowest", "aim", "POSTs", "unanswered"],
+  ["twice", "tried again", "verdict"],
+].flat();
+
+/** A row for each shape of a trial. */
+function tabulate(trial: Trial): string[][] {
+  const { fault, delayMs, load, posts, retried } = trial;
+  const { broken, late, gap } = judge(trial);
+  const { slowestMs, outageMs } = fault.aims;
+  return SHAPES.map((shape) => {
+    const gets = summarize(load, shape);
+    const sentPosts = summarize(load, shape, "POST");
+    const aim =
+      outageMs !== undefined
+        ? `${gap.toFixed(0)} of ${outageMs} ms without service`
+        : slowestMs !== undefined
+          ? `≤ ${slowestMs + delayMs} ms`
+          : "";
+    const verdict = broken.length > 0 ? "BROKEN" : late.length > 0 ? "late" : "good";
+    return [
+      ...[fault.name, `${delayMs} ms`, shape, gets.sent, gets.lost],
+      ...[`${gets.p99.toFixed(0)} ms`, `${gets.slowest.toFixed(0)} ms`, aim],
+      ...[sentPosts.sent, sentPosts.lost, posts.twice.length, retried, verdict],
+    ].map(String);
+  });
+}
+
+const toMarkdown = (rows: string[][]) =>
+  [HEAD, HEAD.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+
+/** What people have to know beside the figures. */
+function explain(trial: Trial): string[] {
+  const { broken, late } = judge(trial);
+  const title = `${trial.fault.name}, ${trial.delayMs} ms`;
+  const states = Object.entries(trial.terminations).map(([state, count]) => `${count} × ${state}`);
+  return [
+    ...broken.slice(0, 10).map((line) => `${title}: ${line}`),
+    ...late.map((line) => `${title}: ${line}`),
+    ...(states.length > 0 ? [`${title}: HAProxy's log: ${states.join(", ")}`] : []),
+  ];
+}
+
+/** Brings the lab to what a fault starts from, also after one that went wrong. */
+async function prepare(lab: LabCheckout, { nodes }: Fault): Promise<void> {
+  for (const name of names(10)) {
+    const container = lab.container(name);
+    const state = await container.inspect().then(
+      ({ State }) => State.Status,
+      () => "none",
+    );
+    if (state === "paused") await container.unpause();
+  }
+  await lab.configure("nodeCount", nodes);
+  const args = ["--refresh", "--yes", "--skip-preview", "--stack", lab.stack];
+  await lab.succeed("up", ...args);
+  await settle(lab);
+}
+
+async function chaos(words: string[]): Promise<boolean> {
+  const chosen = FAULTS.filter(
+    ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
+  );
+  const results = resolve(__dirname, "results");
+  mkdirSync(results, { recursive: true });
+  const trials: Trial[] = [];
+  const failures: string[] = [];
+  const lab = await LabCheckout.create("e2e-chaosbench");
+  try {
+    for (const [i, fault] of chosen.entries()) {
+      for (const delayMs of DELAYS_MS) {
+        console.error(`${i + 1} of ${chosen.length}, answers of ${delayMs} ms: ${fault.name}`);
+        try {
+          await prepare(lab, fault);
+          const trial = await tryFault(lab, fault, { delayMs, atLeast: AT_LEAST });
+          trials.push(trial);
+          const rows = tabulate(trial).map((row) => row.join(" | "));
+          console.error([...rows, ...explain(trial)].join("\n"));
+        } catch (error) {
+          failures.push(`${fault.name}, ${delayMs} ms: ${(error as Error).message}`);
+          console.error(failures.at(-1));
+        }
+        writeFileSync(join(results, "chaos.html"), renderPage(trials));
+      }
+    }
+  } finally {
+    await lab.remove();
+  }
+  const table = toMarkdown(trials.flatMap(tabulate));
+  const report = `${table}\n\n${[...failures, ...trials.flatMap(explain)].join("\n")}\n`;
+  writeFileSync(join(results, "chaos.md"), report);
+  console.log(report);
+  return failures.length === 0 && trials.every((trial) => judge(trial).broken.length === 0);
+}
+
+chaos(process.argv.slice(2)).then(
+  (isWhole) => process.exit(isWhole ? 0 : 1),
+  (error: Error) => {
+    console.error(error.message);
+    process.exit(1);
+  },
+);

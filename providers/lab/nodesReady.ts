@@ -1,0 +1,85 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { askConfigurator } from "../configurator";
+import { connectEngine, isNotFound } from "../engine";
+import type { Context, DiffKind, ResourceType } from "../server";
+
+const DEFAULT_TIMEOUT_SECONDS = 60;
+const RETRY_MS = 100;
+
+/** Inputs and state alike. */
+export interface NodesReadyProperties {
+  /** Name of the balancer's container: not its id, since its replacement comes after the nodes'. */
+  balancer: string;
+  /** Container id of each node. */
+  containers: Record<string, string>;
+}
+
+/** Waits for replaced nodes; see components/nodesReady.ts. */
+export const nodesReady: ResourceType<NodesReadyProperties, NodesReadyProperties> = {
+  async check(news) {
+    return { inputs: news, failures: [] };
+  },
+
+  /** Against the last inputs: nodes that come or go are recorded without an operation. */
+  async diff(_id, _state, olds, news) {
+    const detailed: Record<string, DiffKind> = Object.fromEntries(
+      listReplaced(olds, news).map((name) => [`containers.${name}`, "update"]),
+    );
+    return { changes: Object.keys(detailed).length > 0, detailed };
+  },
+
+  async create(inputs, { name }) {
+    return { id: name, state: inputs };
+  },
+
+  async read(id, state, inputs) {
+    if (state === undefined) throw new Error("readiness cannot be imported: declare it");
+    return { id, inputs: inputs ?? state, state };
+  },
+
+  async update(_id, _state, olds, news, context) {
+    if (!context.preview) await awaitServing(news.balancer, listReplaced(olds, news), context);
+    return news;
+  },
+
+  async delete() {},
+};
+
+function listReplaced(olds: NodesReadyProperties, news: NodesReadyProperties): string[] {
+  return Object.keys(news.containers).filter((name) => {
+    const before = olds.containers[name];
+    return before !== undefined && before !== news.containers[name];
+  });
+}
+
+/**
+ * Waits until the balancer uses the nodes. One that is down has nothing to lose; one that restarts
+ * is waited for.
+ *
+ * @throws Error naming the nodes that do not serve at the deadline, with their last checks
+ */
+async function awaitServing(balancer: string, names: string[], context: Context): Promise<void> {
+  const { log, signal, timeoutSeconds } = context;
+  const seconds = timeoutSeconds || DEFAULT_TIMEOUT_SECONDS;
+  const deadline = Date.now() + seconds * 1000;
+  while (await isRunning(balancer)) {
+    const request = { do: "awaitServing", names, deadlineMs: deadline - Date.now() } as const;
+    const onProgress = (line: string) => log("info", line, true);
+    const outcome = await askConfigurator(balancer, request, { onProgress, signal });
+    if ("done" in outcome) return;
+    if ("refused" in outcome) throw new Error(outcome.refused);
+    if (Date.now() > deadline) {
+      throw new Error(`no answer from the balancer in ${seconds} s: ${outcome.unavailable}`);
+    }
+    await delay(RETRY_MS, undefined, { signal });
+  }
+}
+
+async function isRunning(balancer: string): Promise<boolean> {
+  try {
+    return (await connectEngine().getContainer(balancer).inspect()).State.Running;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
