@@ -16,7 +16,6 @@ const AT_LEAST = 500;
 const SLOWEST_MS = 4000;
 
 const SHORT = [
-  "the web image changed, 2 nodes",
   "nodes added and removed by hand",
   "docker stop",
   "docker kill",

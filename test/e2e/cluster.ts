@@ -1,6 +1,6 @@
 /** The true membership of a lab, read from the engine, and whether the lab agrees with it. */
 import { readFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type Docker from "dockerode";
@@ -46,9 +46,9 @@ export async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
   return sortNodes(nodes);
 }
 
-/** haproxy.cfg as the renderer makes it of these nodes. */
+/** haproxy.cfg as the renderer makes it of these nodes with the template in the lab's copy. */
 export function renderedFor(lab: LabCheckout, nodes: readonly ProxyNode[]): string {
-  const template = readFileSync("haproxy/haproxy.cfg.hbs", "utf8");
+  const template = readFileSync(join(lab.folder, "haproxy/haproxy.cfg.hbs"), "utf8");
   return renderHaproxyConfig(template, planTopology(configOf(lab, 1)).proxy, nodes);
 }
 

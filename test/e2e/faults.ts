@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { isDeepStrictEqual, promisify } from "node:util";
+import { promisify } from "node:util";
 import type { LabCheckout } from "./checkout";
 import { addByHand, awaitAgreement } from "./cluster";
 import { eventually, get, inContainer, names, portOf, runningServers } from "./observe";
@@ -40,14 +40,14 @@ const CRASHES = 8;
 /** What hangs does so for longer than the server time-out, so that requests are given up on. */
 const HANG_MS = 2500;
 const TEMPLATE_CHANGES = 10;
-const INTERRUPTIONS = 5;
+const INTERRUPTIONS = 3;
 
 /** Waits until containers, gossip, files and HAProxy agree again. */
 export async function settle(lab: LabCheckout): Promise<void> {
   const { actual, wanted } = await awaitAgreement(lab);
-  if (!isDeepStrictEqual(actual, wanted)) {
-    throw new Error(`no agreement: ${JSON.stringify({ actual, wanted }, null, 1)}`);
-  }
+  assert.deepEqual({ ...actual, file: "" }, { ...wanted, file: "" });
+  // Apart, as both texts are long.
+  assert.ok(actual.file === wanted.file, "haproxy.cfg is not the renderer's text for these nodes");
 }
 
 /** Has each of so many nodes answer that much later. */
@@ -107,12 +107,17 @@ async function rollImage(lab: LabCheckout, nodeCount: number): Promise<void> {
 }
 
 async function changeTemplate(lab: LabCheckout, times: number): Promise<void> {
-  const undo: (() => void)[] = [];
-  for (let i = 1; i <= times; i++) {
-    undo.push(edit(lab, "haproxy/haproxy.cfg.hbs", (text) => text.replace(/^/, `# Change ${i}\n`)));
+  const template = "haproxy/haproxy.cfg.hbs";
+  const undo = edit(lab, template, (text) => `# Changed\n${text}`);
+  try {
+    for (let i = 1; i < times; i++) {
+      await lab.up();
+      edit(lab, template, (text) => `# ${i}\n${text}`);
+    }
     await lab.up();
+  } finally {
+    undo();
   }
-  undo[0]();
   await lab.up();
 }
 
@@ -138,6 +143,7 @@ const SICK_APPLICATION = `
   const fs = require("node:fs"), file = "/opt/webapp/server.js";
   const healthy = '() => ({ status: "ok" })';
   const text = fs.readFileSync(file, "utf8");
+  if (text.includes("${SICK_FILE}")) process.exit(0);
   if (!text.includes(healthy)) process.exit(1);
   fs.writeFileSync(file, text.replace(healthy, (_) => '(_, reply) => require("node:fs")' +
     '.existsSync("${SICK_FILE}") ? reply.code(500).send({}) : { status: "ok" }'));`;
@@ -305,8 +311,16 @@ export const FAULTS: Fault[] = [
   {
     name: "docker kill during a reload",
     nodes: 3,
-    inject: (lab) => together(lab.container("s2").kill(), changeTemplate(lab, 1)),
-    heal: (lab) => restarted(lab, "s2"),
+    inject: (lab) =>
+      together(
+        changeTemplate(lab, 1),
+        // An update waits for all nodes, so this one has to come back.
+        lab
+          .container("s2")
+          .kill()
+          .then(() => sees(lab, "s2", false))
+          .then(() => lab.container("s2").start()),
+      ),
     aims: {},
   },
   {
@@ -337,7 +351,7 @@ export const FAULTS: Fault[] = [
       );
       undo();
       assert.notEqual(code, 0, "an up to a version that is never healthy has to fail");
-      assert.match(output, /\bs\d \(.*last check|\bs\d\b.*not serving|not serving.*\bs\d\b/);
+      assert.match(output, /not serving at the deadline: s\d+ \(/);
       const serving = Object.values(await runningServers(lab)).filter((state) =>
         state.startsWith("UP"),
       );

@@ -2,11 +2,17 @@
 import { PassThrough, type Readable } from "node:stream";
 import { createInterface } from "node:readline";
 import type Docker from "dockerode";
+import { ROLE_LABEL } from "../../components/topology";
 import type { LabCheckout } from "./checkout";
 import { eventually } from "./observe";
 import type { Exchange } from "./load";
 
 const CATCH_UP_MS = 10_000;
+
+type Labels = Record<string, string>;
+
+/** Nodes added by hand have no role. */
+const isNode = (labels: Labels) => labels[ROLE_LABEL] !== "balancer";
 
 /** What became of POSTs, as the nodes tell it. */
 export interface PostCount {
@@ -35,10 +41,12 @@ export class PostWitness {
     })) as Readable;
     witness.streams.push(events);
     createInterface({ input: events }).on("line", (line) => {
-      void witness.follow((JSON.parse(line) as { id: string }).id);
+      const { id, Actor } = JSON.parse(line) as { id: string; Actor: { Attributes: Labels } };
+      if (isNode(Actor.Attributes)) void witness.follow(id);
     });
     const running = await engine.listContainers({ filters: { label } });
-    await Promise.all(running.map(({ Id }) => witness.follow(Id)));
+    const nodes = running.filter(({ Labels }) => isNode(Labels));
+    await Promise.all(nodes.map(({ Id }) => witness.follow(Id)));
     return witness;
   }
 

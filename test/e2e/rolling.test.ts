@@ -80,12 +80,11 @@ test("a version that never serves stops the roll; the others go on, the next goo
 });
 
 test("a changed base image: the nodes first, then the balancer, which is away for a moment", async () => {
+  await lab.scale(3);
   edit("images/base/rootfs/etc/s6/.s6-svscan/finish", "exit 0", "# edited\nexit 0");
   const before = await identity(lab, "ha");
   const output = await lab.succeed(...upArgs());
-  const done = [...output.matchAll(/Container (\w+) created replacement/g)].map(
-    ([, name]) => name,
-  );
+  const done = [...output.matchAll(/Container (\w+) created replacement/g)].map(([, name]) => name);
   expect(done.at(-1)).toBe("ha");
   expect([...done].sort()).toEqual(["ha", "s1", "s2", "s3"]);
   expect((await identity(lab, "ha")).Id).not.toBe(before.Id);

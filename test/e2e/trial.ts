@@ -43,7 +43,7 @@ export async function tryFault(
   const mark = (name: string) => (marks[name] = Date.now());
   const attempt = async (name: string, work: () => Promise<unknown>) => {
     mark(name);
-    await work().catch((error: Error) => (failure ??= `${name}: ${error.message}`));
+    await work().catch((error: Error) => (failure ??= `${name}: ${condense(error)}`));
   };
   try {
     const load = await underLoad(
@@ -63,6 +63,13 @@ export async function tryFault(
   } finally {
     witness.stop();
   }
+}
+
+/** Pulumi tells the whole story of an update that failed; what counts is its errors. */
+function condense({ message }: Error): string {
+  const [first, ...more] = message.split("\n");
+  const errors = more.filter((line) => line.trimStart().startsWith("error:"));
+  return [first, ...(errors.length > 0 ? errors : more)].join("\n");
 }
 
 /** What a trial did not reach of what has to be, and separately of what should be in time. */

@@ -1,4 +1,12 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readNodes, writeNodes } from "../../images/ha/configurator/nodesFolder";
@@ -37,4 +45,25 @@ test("a file that is no node is left out and named", async () => {
     `${join(folder, "s1.yaml")}: node s1: address "nowhere" is not an IPv4 address`,
     `${join(folder, "s3.yaml")}: it is of node s4`,
   ]);
+});
+
+test("a file that can't be written leaves all files as they were", async () => {
+  await writeNodes(folder, [node(1), node(2)]);
+  const before = readdirSync(folder).map((file) => [
+    file,
+    readFileSync(join(folder, file), "utf8"),
+  ]);
+  // In the way of the last candidate, as a full disk would be.
+  mkdirSync(join(folder, "s9.yaml.candidate", "x"), { recursive: true });
+  const moved = { ...node(1), port: 3001 };
+  await expect(writeNodes(folder, [moved, node(3), node(9)])).rejects.toThrow();
+  rmSync(join(folder, "s9.yaml.candidate"), { recursive: true });
+  const after = readdirSync(folder).map((file) => [file, readFileSync(join(folder, file), "utf8")]);
+  expect(after).toEqual(before);
+});
+
+test("a folder in a file's place is replaced", async () => {
+  mkdirSync(join(folder, "s1.yaml", "x"), { recursive: true });
+  await writeNodes(folder, [node(1)]);
+  expect(await readNodes(folder)).toEqual([node(1)]);
 });

@@ -1,3 +1,5 @@
+import { connect, type AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { createApp } from "../../images/webapp/src/app";
 
 const app = createApp({ host: "s1", tag: "s1", ip: "10.0.0.1" });
@@ -81,4 +83,19 @@ test("POST /delay makes later answers slow, and not the health check", async () 
   expect(await elapsed("/")).toBeGreaterThanOrEqual(199);
   expect(await elapsed("/health")).toBeLessThan(199);
   await setDelay('{"delay":0}');
+});
+
+test("a request that comes while the application stops, on a connection from before, is answered", async () => {
+  const stopping = createApp({ host: "s1", tag: "s1", ip: "10.0.0.1" });
+  await stopping.listen({ host: "127.0.0.1", port: 0 });
+  const accepted = new Promise((resolve) => stopping.server.once("connection", resolve));
+  const client = connect((stopping.server.address() as AddressInfo).port, "127.0.0.1");
+  await accepted;
+  const closed = stopping.close();
+  while (stopping.server.listening) await new Promise(setImmediate);
+  client.write("GET / HTTP/1.1\r\nHost: s1\r\n\r\n");
+  const answer = await text(client);
+  expect(answer).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+  expect(answer).toMatch(/^connection: close\r$/im);
+  await closed;
 });

@@ -6,7 +6,7 @@ import { BACKEND, askWorker, checkConfig, readWorker, reload, type Worker } from
 import { paths } from "./paths";
 import { changeServers, differInServersOnly } from "./servers";
 
-const START_DEADLINE_MS = 10_000;
+const START_DEADLINE_MS = 5000;
 const START_POLL_MS = 20;
 
 /** How a text became the running configuration. */
@@ -25,8 +25,6 @@ export type Way = "Runtime API" | "reload" | "start";
 export async function applyConfig(text: string, nodes: readonly ProxyNode[]): Promise<Way> {
   const worker = await readWorker();
   const isKnown = worker !== undefined && (await isAppliedWorker(worker));
-  // From here on nobody knows what the process runs on, whatever ends this: see isUnfinished.
-  await rm(paths.worker, { force: true });
   const way =
     isKnown && (await applyServers(text, nodes))
       ? "Runtime API"
@@ -57,7 +55,7 @@ async function applyServers(text: string, nodes: readonly ProxyNode[]): Promise<
   const applied = await readIfThere(paths.applied);
   if (applied === undefined || !differInServersOnly(applied, text)) return false;
   try {
-    await replaceFile(paths.config, text);
+    await putInPlace(await writeCandidate(paths.config, text));
     await changeServers(applied, text);
     await verifyServers(nodes);
     return true;
@@ -77,7 +75,7 @@ async function applyFile(
     const candidate = await writeCandidate(paths.config, text);
     const complaint = await checkConfig(candidate);
     if (complaint !== undefined) throw new Error(`haproxy -c refused the config: ${complaint}`);
-    await rename(candidate, paths.config);
+    await putInPlace(candidate);
     // Without a process there is nothing to reload: s6 starts one, and it reads this file.
     if (worker === undefined) await waitForStart();
     // One that was there before may have read another file, or have been there all the time.
@@ -90,6 +88,12 @@ async function applyFile(
     );
     throw error;
   }
+}
+
+/** From here on nobody knows what the process runs on, whatever ends the apply: {@link isUnfinished}. */
+async function putInPlace(candidate: string): Promise<void> {
+  await rm(paths.worker, { force: true });
+  await rename(candidate, paths.config);
 }
 
 /** Puts the last good file back and, where a reload may have got through, the process with it. */
@@ -107,7 +111,10 @@ async function waitForStart(): Promise<void> {
   const deadline = Date.now() + START_DEADLINE_MS;
   while ((await readWorker()) === undefined) {
     if (Date.now() > deadline) {
-      const why = await askWorker("show info").catch((error: Error) => error.message);
+      const why = await askWorker("show info").then(
+        ([answer]) => answer.trim(),
+        (error: Error) => error.message,
+      );
       throw new Error(`haproxy did not answer within ${START_DEADLINE_MS / 1000} s: ${why}`);
     }
     await new Promise((resolve) => setTimeout(resolve, START_POLL_MS));

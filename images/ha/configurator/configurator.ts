@@ -4,13 +4,13 @@ import type {
   AwaitServingRequest,
   ClusterView,
   ConfigStatus,
-  Member,
   PushRequest,
   ServerStatus,
 } from "../../../haproxy/control";
 import { parseNode, revisionOf, type Declaration } from "../../../haproxy/declaration";
 import { isInNetwork } from "../../../haproxy/network";
 import { renderHaproxyConfig, type ProxyNode } from "../../../haproxy/render";
+import { Announcements } from "./announcements";
 import {
   applyConfig,
   hasServers,
@@ -20,7 +20,7 @@ import {
   recordWorker,
 } from "./apply";
 import { readIfThere, replaceFile } from "./files";
-import { readWorker, type Worker } from "./haproxyProcess";
+import { checkConfig, readWorker, type Worker } from "./haproxyProcess";
 import { decideNodes, type Health, type Memory } from "./membership";
 import { readNodes, writeNodes } from "./nodesFolder";
 import { Pacer } from "./pacer";
@@ -35,9 +35,6 @@ const LOOK_CLOSELY_EVERY_MS = 1000;
 const READY_POLL_MS = 50;
 /** How long a node may be unknown to gossip, and down, before it is taken for gone. */
 const LOST_AFTER_MS = 5000;
-/** How long an announcement counts that gossip has not caught up with. */
-const ANNOUNCED_FOR_MS = 30_000;
-const MAX_ANNOUNCED = 1000;
 const PROBE_TIMEOUT_MS = 500;
 /** A complaint that did not come up for so long is said again. */
 const COMPLAIN_AGAIN_MS = 60_000;
@@ -58,7 +55,7 @@ interface Pushed extends Declaration {
 export class Configurator {
   private last: Promise<unknown> = Promise.resolve();
   private readonly pacer = new Pacer((reason) => this.reconcile(reason));
-  private readonly announced = new Map<string, { member: Member; at: number }>();
+  private readonly announced = new Announcements();
   private readonly downSince = new Map<string, number>();
   private readonly draining = new Set<string>();
   private readonly complaints = new Complaints();
@@ -75,15 +72,10 @@ export class Configurator {
    * says what gossip will know a moment later.
    */
   async hear({ event, members }: GossipEvent): Promise<void> {
-    if (event === "announce") {
-      const now = Date.now();
-      for (const member of members.filter(({ boot }) => boot !== "")) {
-        if (this.announced.size >= MAX_ANNOUNCED) break;
-        this.announced.set(member.name, { member: { ...member, status: "alive" }, at: now });
-      }
-    }
+    if (event === "announce") for (const member of members) this.announced.add(member);
     const names = members.map(({ name }) => JSON.stringify(name.slice(0, 80))).join(" ");
     if (event !== "leave") return this.pacer.poke(`${event} of ${names}`);
+    for (const member of members) this.announced.forget(member);
     await this.remember(({ left }) => {
       for (const { name, boot } of members) if (boot !== "") left[name] = boot;
     });
@@ -197,7 +189,7 @@ export class Configurator {
     }
   }
 
-  /** @returns whether gossip vouches for every node */
+  /** @returns whether HAProxy runs and gossip vouches for every node */
   private async follow(reason: string, drift: "keep" | "repair"): Promise<boolean> {
     const declaration = await readPushed();
     if (declaration === undefined) return true;
@@ -211,7 +203,7 @@ export class Configurator {
     const decision = decideNodes({
       declaration,
       members: members ?? [],
-      announced: this.freshAnnouncements(),
+      announced: this.announced.beside(members ?? []),
       memory,
       previous,
       health: (name) => health.get(name) ?? "unknown",
@@ -222,7 +214,7 @@ export class Configurator {
     await replaceIfChanged(paths.memory, JSON.stringify(decision.memory));
     await writeNodes(paths.nodes, decision.nodes);
     await this.bringAbout(declaration, decision.nodes, worker, reason, drift);
-    return decision.unsure.length === 0;
+    return worker !== undefined && decision.unsure.length === 0;
   }
 
   /** Makes file and process follow from the nodes, where they do not. */
@@ -238,7 +230,9 @@ export class Configurator {
     const isOnDisk = text === (await readIfThere(paths.config));
     // s6 is about to start one, and it reads the file.
     const isRunning = worker === undefined || hasServers(worker.servers, nodes);
-    const isSettled = isRunning && !(await isUnfinished());
+    // It can't start on an edit like that, so the edit is not kept.
+    const isStuck = !worker && !isOnDisk && (await checkConfig(paths.config)) !== undefined;
+    const isSettled = isRunning && !isStuck && !(await isUnfinished());
     if (text === applied && (isOnDisk || drift === "keep") && isSettled) {
       if (worker && isOnDisk && !(await isAppliedWorker(worker))) await recordWorker();
       this.drain(worker, nodes);
@@ -289,12 +283,6 @@ export class Configurator {
   private isLost(name: string): boolean {
     const since = this.downSince.get(name);
     return since !== undefined && Date.now() - since > LOST_AFTER_MS;
-  }
-
-  private freshAnnouncements(): Member[] {
-    const oldest = Date.now() - ANNOUNCED_FOR_MS;
-    for (const [name, { at }] of this.announced) if (at < oldest) this.announced.delete(name);
-    return [...this.announced.values()].map(({ member }) => member);
   }
 
   /**

@@ -57,6 +57,8 @@ export function createApp(identity: Identity): FastifyInstance {
   const app = Fastify({
     exposeHeadRoutes: false,
     forceCloseConnections: "idle",
+    // What still arrives on a connection from before is answered: a 503 would reach the client.
+    return503OnClosing: false,
     // A bad body is refused as it stands, not bent until it fits.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
