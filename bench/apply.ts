@@ -3,7 +3,8 @@
  * servers, and what requests feel of it. Prints a table; no assertion: these are figures to compare.
  *
  * The servers are not so many containers: beside s1 and s2 they are declared as more names for the
- * addresses of those two, in turn. HAProxy checks and uses each as a server of its own.
+ * addresses of those two, in turn. HAProxy checks and uses each as a server of its own. Without
+ * sticky sessions: a cookie is made of the server's address.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { configuratorLog, push, type Pushed, readPushed } from "../test/e2e/balancer";
@@ -29,7 +30,8 @@ function declare({ nodes, ...rest }: Pushed, count: number, algorithm = "roundro
     ...nodes[i % nodes.length],
     name: `c${i + 1}`,
   }));
-  return { ...rest, template, nodes: [...nodes, ...more] };
+  const settings = { ...rest.settings, stickySessions: false };
+  return { ...rest, settings, template, nodes: [...nodes, ...more] };
 }
 
 async function apply(lab: LabCheckout, pushed: Pushed): Promise<void> {
