@@ -1,5 +1,6 @@
 /** What is left of a lab when its Docker engine ends and starts again. */
 import { LabCheckout } from "./checkout";
+import { addByHand, expectAgreement } from "./cluster";
 import { NestedEngine, type Ending } from "./nestedEngine";
 import {
   configOnDisk,
@@ -75,6 +76,15 @@ test.each<Ending>(["graceful", "power"])(
     await expectServing(NODES);
   },
 );
+
+test("engine restarted: a node added by hand comes back too", async () => {
+  await addByHand(lab, "s9");
+  expect(await expectAgreement(lab)).toEqual([...NODES, "s9"]);
+  await nested!.restart("graceful");
+  expect(await expectAgreement(lab)).toEqual([...NODES, "s9"]);
+  await lab.container("s9").remove({ force: true });
+  await expectServing(NODES);
+});
 
 test("engine killed: up --refresh brings the lab back", async () => {
   // The next engine stops the containers that ran on, and counts that as done by hand: none is

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { withoutFrames } from "../../providers/engine";
 import { LabCheckout } from "./checkout";
-import { expectAgreement } from "./cluster";
+import { addByHand, expectAgreement } from "./cluster";
 import { underLoad } from "./load";
 import { countAnswers, identity, inContainer, previewed, configOnDisk, names } from "./observe";
 
@@ -79,16 +79,21 @@ describe("any start order ends in the same membership", () => {
   });
 });
 
-describe("any restart ends in the same membership", () => {
+describe("any restart ends in the same membership, nodes added by hand included", () => {
+  beforeAll(() => addByHand(lab, "s9"));
+  afterAll(() => lab.container("s9").remove({ force: true }));
+
+  const expectAll = async () => expect(await expectAgreement(lab)).toEqual(["s1", "s2", "s9"]);
+
   test("docker restart ha", async () => {
     await restart("ha");
-    await expectDeclared(2);
+    await expectAll();
   });
 
   test("docker kill ha, docker start ha", async () => {
     await kill("ha");
     await start("ha");
-    await expectDeclared(2);
+    await expectAll();
   });
 
   test("process 1 of ha killed on the host: Docker starts it again", async () => {
@@ -98,19 +103,44 @@ describe("any restart ends in the same membership", () => {
       const { State } = await lab.container("ha").inspect();
       return State.Running && State.Pid !== before.State.Pid;
     }, "ha runs again");
-    await expectDeclared(2);
+    await expectAll();
   });
 
   test("docker rm -f ha, up --refresh", async () => {
     await lab.container("ha").remove({ force: true });
     await lab.succeed("up", "--refresh", "--yes", "--skip-preview", "--stack", lab.stack);
-    await expectDeclared(2);
+    await expectAll();
   });
 
   test("all at once", async () => {
-    await Promise.all(["ha", "s1", "s2"].map(restart));
-    await expectDeclared(2);
+    await Promise.all(["ha", "s1", "s2", "s9"].map(restart));
+    await expectAll();
   });
+});
+
+test("the lab's walk: add s3 and s4, stop them, add s5; all agree after each step", async () => {
+  const expectNodes = async (nodes: string[]) => {
+    expect(await expectAgreement(lab)).toEqual(nodes);
+    expect(Object.keys(await countAnswers(lab, 5 * nodes.length)).sort()).toEqual(nodes);
+  };
+  const [first, second, third] = ["s3", "s4", "s5"];
+  try {
+    await expectNodes(["s1", "s2"]);
+    await addByHand(lab, first);
+    await addByHand(lab, second);
+    await expectNodes(["s1", "s2", "s3", "s4"]);
+    await Promise.all([first, second].map((name) => lab.container(name).stop({ t: 10 })));
+    await expectNodes(["s1", "s2"]);
+    await addByHand(lab, third);
+    await expectNodes(["s1", "s2", "s5"]);
+  } finally {
+    for (const name of [first, second, third]) {
+      await lab
+        .container(name)
+        .remove({ force: true })
+        .catch(() => undefined);
+    }
+  }
 });
 
 describe("a false alarm costs nothing", () => {

@@ -1,14 +1,11 @@
-import { get } from "node:http";
 import { hostname } from "node:os";
 import type {
   AwaitServingRequest,
   ClusterView,
   ConfigStatus,
   PushRequest,
-  ServerStatus,
 } from "../../../haproxy/control";
 import { parseNode, revisionOf, type Declaration } from "../../../haproxy/declaration";
-import { isInNetwork } from "../../../haproxy/network";
 import { renderHaproxyConfig, type ProxyNode } from "../../../haproxy/render";
 import { Announcements } from "./announcements";
 import {
@@ -21,31 +18,22 @@ import {
 } from "./apply";
 import { readIfThere, replaceFile } from "./files";
 import { checkConfig, readWorker, type Worker } from "./haproxyProcess";
-import { decideNodes, type Health, type Memory } from "./membership";
+import { HealthRecord } from "./health";
+import { decideNodes, type Memory } from "./membership";
 import { readNodes, writeNodes } from "./nodesFolder";
 import { Pacer } from "./pacer";
 import { paths } from "./paths";
+import { type Report, waitUntilServing } from "./readiness";
 import { type GossipEvent, readMembers } from "./serf";
 import { drainServer, listServers } from "./servers";
+import { type Pushed, readMemory, readPushed } from "./state";
 
 /** How often the configurator looks again although nobody poked it. */
 const LOOK_EVERY_MS = 10_000;
 /** The same while gossip does not vouch for a node that should be there. */
 const LOOK_CLOSELY_EVERY_MS = 1000;
-const READY_POLL_MS = 50;
-/** How long a node may be unknown to gossip, and down, before it is taken for gone. */
-const LOST_AFTER_MS = 5000;
-const PROBE_TIMEOUT_MS = 500;
 /** A complaint that did not come up for so long is said again. */
 const COMPLAIN_AGAIN_MS = 60_000;
-
-/** What a push may learn while it waits: a line for people. */
-export type Report = (line: string) => void;
-
-/** What the configurator keeps beside the declaration of what was pushed. */
-interface Pushed extends Declaration {
-  containers: Record<string, string>;
-}
 
 /**
  * The one writer of /nodes and haproxy.cfg. It works by level, not by edge: each reconciliation
@@ -56,7 +44,7 @@ export class Configurator {
   private last: Promise<unknown> = Promise.resolve();
   private readonly pacer = new Pacer((reason) => this.reconcile(reason));
   private readonly announced = new Announcements();
-  private readonly downSince = new Map<string, number>();
+  private readonly health = new HealthRecord();
   private readonly draining = new Set<string>();
   private readonly complaints = new Complaints();
   private pushes = 0;
@@ -107,7 +95,7 @@ export class Configurator {
         await this.withdraw(before);
         throw error;
       }
-      await this.waitUntilServing(pushed, worker, deadline, report);
+      await waitUntilServing(pushed, worker, deadline, report);
     } finally {
       this.pushes--;
     }
@@ -124,7 +112,7 @@ export class Configurator {
     if (declaration === undefined) return;
     const nodes = declaration.nodes.filter(({ name }) => names.includes(name));
     const deadline = Date.now() + deadlineMs;
-    await this.waitUntilServing({ ...declaration, nodes }, await readWorker(), deadline, report);
+    await waitUntilServing({ ...declaration, nodes }, await readWorker(), deadline, report);
   }
 
   /** Back to the declaration before the one that can't be applied, and to what follows from it. */
@@ -199,7 +187,8 @@ export class Configurator {
       readNodes(paths.nodes, (line) => console.error(line)),
       readMemory(),
     ]);
-    const health = await this.judge(declaration, worker?.servers ?? []);
+    const isExpected = this.pushes > 0;
+    const health = await this.health.judge(declaration, worker?.servers ?? [], isExpected);
     const decision = decideNodes({
       declaration,
       members: members ?? [],
@@ -207,7 +196,7 @@ export class Configurator {
       memory,
       previous,
       health: (name) => health.get(name) ?? "unknown",
-      isLost: (name) => this.isLost(name),
+      isLost: (name) => this.health.isLost(name),
       self: hostname(),
     });
     this.complaints.say(decision.refused);
@@ -259,32 +248,6 @@ export class Configurator {
     }
   }
 
-  /** What the checks say: HAProxy's own, and for declared nodes that it does not have ours. */
-  private async judge(
-    declaration: Declaration,
-    servers: ServerStatus[],
-  ): Promise<Map<string, Health>> {
-    const health = new Map<string, Health>(
-      servers
-        .filter(({ status }) => !status.startsWith("MAINT"))
-        .map((server) => [server.name, judgeServer(server)]),
-    );
-    const unchecked = declaration.nodes.filter(({ name }) => !health.has(name));
-    const answers = await Promise.all(unchecked.map(probe));
-    unchecked.forEach(({ name }, i) => health.set(name, answers[i] ? "serving" : "down"));
-    const now = Date.now();
-    for (const [name, word] of health) {
-      if (word !== "down" || this.pushes > 0) this.downSince.delete(name);
-      else if (!this.downSince.has(name)) this.downSince.set(name, now);
-    }
-    return health;
-  }
-
-  private isLost(name: string): boolean {
-    const since = this.downSince.get(name);
-    return since !== undefined && Date.now() - since > LOST_AFTER_MS;
-  }
-
   /**
    * Every declared node is expected again. What gossip still knows of a container that has been
    * replaced says nothing of the new one.
@@ -313,39 +276,6 @@ export class Configurator {
     this.last = next;
     return next;
   }
-
-  private async waitUntilServing(
-    { nodes, settings }: Declaration,
-    before: Worker | undefined,
-    deadline: number,
-    report: Report,
-  ): Promise<void> {
-    const pushedAt = Date.now();
-    const old = new Set(before?.servers.map(({ name }) => name));
-    let reported = "";
-    for (;;) {
-      const worker = await readWorker();
-      const servers = new Map(worker?.servers.map((server) => [server.name, server]));
-      // A new worker or server starts without results, so any it has is fresh. One that ran on may
-      // still show a check from before: after an interval the next has begun, if not ended.
-      const isProven = Date.now() > pushedAt + settings.checkIntervalMs + READY_POLL_MS;
-      const isFresh = ({ name, checking }: ServerStatus) =>
-        worker?.id !== before?.id || !old.has(name) || (isProven && !checking);
-      const waiting = nodes
-        .map(({ name }) => ({ name, server: servers.get(name) }))
-        .filter(({ server }) => server === undefined || !isServing(server) || !isFresh(server));
-      const wanted = new Set((await readNodes(paths.nodes)).map(({ name }) => name));
-      const draining = [...servers.values()].filter((server) => isDraining(server, wanted));
-      if (waiting.length === 0 && draining.length === 0) return;
-      const unserved = waiting.filter(({ server }) => server === undefined || !isServing(server));
-      const line = unserved.map(describeWait).join(", ");
-      if (Date.now() > deadline) {
-        throw new Error(`not serving at the deadline: ${line || "no fresh check yet"}`);
-      }
-      if (line && line !== reported) report(`waiting for ${(reported = line)}`);
-      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
-    }
-  }
 }
 
 /** Says each complaint when it comes up, not at every look. */
@@ -362,70 +292,8 @@ class Complaints {
   }
 }
 
-async function readPushed(): Promise<Pushed | undefined> {
-  const text = await readIfThere(paths.declaration);
-  if (text === undefined) return undefined;
-  try {
-    const pushed = JSON.parse(text) as Pushed;
-    const { template, settings, handMade } = pushed;
-    const nodes = pushed.nodes.map(parseNode);
-    if (!isInNetwork(handMade.range.split("/")[0], handMade.range)) {
-      throw new Error("handMade.range is not a network");
-    }
-    renderHaproxyConfig(template, settings, nodes);
-    return { ...pushed, nodes };
-  } catch (error) {
-    throw new Error(`${paths.declaration}: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-/** What was remembered; nothing, and a line that says so, when it can't be read. */
-async function readMemory(): Promise<Memory> {
-  const text = await readIfThere(paths.memory);
-  const nothing = { left: {}, superseded: {}, absent: [] };
-  if (text === undefined) return nothing;
-  try {
-    const { left, superseded, absent } = JSON.parse(text) as Memory;
-    const isWhole = [left, superseded].every(isRecord) && Array.isArray(absent);
-    if (!isWhole) throw new Error("it is not what was written");
-    return { left, superseded, absent };
-  } catch (error) {
-    console.error(`${paths.memory} is forgotten: ${(error as Error).message}`);
-    return nothing;
-  }
-}
-
-const isRecord = (value: unknown) => typeof value === "object" && value !== null;
-
 async function replaceIfChanged(path: string, text: string): Promise<void> {
   if ((await readIfThere(path)) !== text) await replaceFile(path, text);
-}
-
-function isServing({ check, status }: ServerStatus): boolean {
-  return check === "L7OK" && status === "UP";
-}
-
-function judgeServer(server: ServerStatus): Health {
-  if (isServing(server)) return "serving";
-  return server.status.startsWith("DOWN") ? "down" : "unknown";
-}
-
-/** HAProxy's own check, made once by the configurator. */
-function probe({ address, port }: ProxyNode): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = get({ host: address, port, path: "/health", timeout: PROBE_TIMEOUT_MS });
-    request.on("response", (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    request.on("timeout", () => request.destroy()).on("close", () => resolve(false));
-    request.on("error", () => resolve(false));
-  });
-}
-
-/** Why a node does not count as serving yet. */
-function describeWait({ name, server }: { name: string; server?: ServerStatus }): string {
-  return `${name} (${server?.status ?? "out of rotation"}, last check ${server?.check || "none"})`;
 }
 
 function describeChange(before: readonly ProxyNode[], after: readonly ProxyNode[]): string {

@@ -1,0 +1,69 @@
+import { get } from "node:http";
+import type { ServerStatus } from "../../../haproxy/control";
+import type { Declaration } from "../../../haproxy/declaration";
+import type { ProxyNode } from "../../../haproxy/render";
+import type { Health } from "./membership";
+
+/** How long a node may be unknown to gossip, and down, before it is taken for gone. */
+const LOST_AFTER_MS = 5000;
+const PROBE_TIMEOUT_MS = 500;
+
+/** Which nodes serve, and since when one does not. */
+export class HealthRecord {
+  private readonly downSince = new Map<string, number>();
+
+  /**
+   * What the checks say by node: HAProxy's own, and for declared nodes that it does not have ours.
+   *
+   * @param isExpected whether nodes are about to start, so that none counts as down for long
+   */
+  async judge(
+    declaration: Declaration,
+    servers: ServerStatus[],
+    isExpected: boolean,
+  ): Promise<Map<string, Health>> {
+    const health = new Map<string, Health>(
+      servers
+        .filter(({ status }) => !status.startsWith("MAINT"))
+        .map((server) => [server.name, judgeServer(server)]),
+    );
+    const unchecked = declaration.nodes.filter(({ name }) => !health.has(name));
+    const answers = await Promise.all(unchecked.map(probe));
+    unchecked.forEach(({ name }, i) => health.set(name, answers[i] ? "serving" : "down"));
+    const now = Date.now();
+    for (const [name, word] of health) {
+      if (word !== "down" || isExpected) this.downSince.delete(name);
+      else if (!this.downSince.has(name)) this.downSince.set(name, now);
+    }
+    return health;
+  }
+
+  /** Whether a node has been down for longer than a start takes. */
+  isLost(name: string): boolean {
+    const since = this.downSince.get(name);
+    return since !== undefined && Date.now() - since > LOST_AFTER_MS;
+  }
+}
+
+/** Whether HAProxy's last check has passed and the server gets requests. */
+export function isServing({ check, status }: ServerStatus): boolean {
+  return check === "L7OK" && status === "UP";
+}
+
+function judgeServer(server: ServerStatus): Health {
+  if (isServing(server)) return "serving";
+  return server.status.startsWith("DOWN") ? "down" : "unknown";
+}
+
+/** HAProxy's own check, made once by the configurator. */
+function probe({ address, port }: ProxyNode): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({ host: address, port, path: "/health", timeout: PROBE_TIMEOUT_MS });
+    request.on("response", (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on("timeout", () => request.destroy()).on("close", () => resolve(false));
+    request.on("error", () => resolve(false));
+  });
+}
