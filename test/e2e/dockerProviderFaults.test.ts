@@ -11,6 +11,9 @@ import { Values } from "../../providers/docker/properties";
 import { connectEngine, isNotFound, runInContainer } from "../../providers/engine";
 import { Context, PartialFailure } from "../../providers/server";
 
+// A build waits for others on a busy engine.
+jest.setTimeout(60_000);
+
 const docker = connectEngine();
 const containers = container(connectEngine);
 const images = image(connectEngine);

@@ -188,7 +188,7 @@ export class Configurator {
       readMemory(),
     ]);
     const isExpected = this.pushes > 0;
-    const health = await this.health.judge(declaration, worker?.servers ?? [], isExpected);
+    const health = this.health.judge(declaration, worker?.servers ?? [], isExpected);
     const decision = decideNodes({
       declaration,
       members: members ?? [],

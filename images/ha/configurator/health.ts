@@ -11,31 +11,45 @@ const PROBE_TIMEOUT_MS = 500;
 /** Which nodes serve, and since when one does not. */
 export class HealthRecord {
   private readonly downSince = new Map<string, number>();
+  private readonly probed = new Map<string, Health>();
+  private readonly probing = new Set<string>();
 
   /**
    * What the checks say by node: HAProxy's own, and for declared nodes that it does not have ours.
+   * Ours is the one made at the last look: nobody waits for a node that does not answer.
    *
    * @param isExpected whether nodes are about to start, so that none counts as down for long
    */
-  async judge(
+  judge(
     declaration: Declaration,
     servers: ServerStatus[],
     isExpected: boolean,
-  ): Promise<Map<string, Health>> {
+  ): Map<string, Health> {
     const health = new Map<string, Health>(
       servers
         .filter(({ status }) => !status.startsWith("MAINT"))
         .map((server) => [server.name, judgeServer(server)]),
     );
     const unchecked = declaration.nodes.filter(({ name }) => !health.has(name));
-    const answers = await Promise.all(unchecked.map(probe));
-    unchecked.forEach(({ name }, i) => health.set(name, answers[i] ? "serving" : "down"));
+    for (const node of unchecked) {
+      health.set(node.name, this.probed.get(node.name) ?? "unknown");
+      void this.probeAgain(node);
+    }
+    const names = new Set(unchecked.map(({ name }) => name));
+    for (const name of this.probed.keys()) if (!names.has(name)) this.probed.delete(name);
     const now = Date.now();
     for (const [name, word] of health) {
       if (word !== "down" || isExpected) this.downSince.delete(name);
       else if (!this.downSince.has(name)) this.downSince.set(name, now);
     }
     return health;
+  }
+
+  private async probeAgain(node: ProxyNode): Promise<void> {
+    if (this.probing.has(node.name)) return;
+    this.probing.add(node.name);
+    this.probed.set(node.name, (await probe(node)) ? "serving" : "down");
+    this.probing.delete(node.name);
   }
 
   /** Whether a node has been down for longer than a start takes. */

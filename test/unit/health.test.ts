@@ -1,0 +1,70 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { ServerStatus } from "../../haproxy/control";
+import type { Declaration } from "../../haproxy/declaration";
+import { HealthRecord } from "../../images/ha/configurator/health";
+
+const server = (name: string, status: string, check: string): ServerStatus => ({
+  ...{ name, address: "127.0.0.1", port: 1, checking: false },
+  ...{ status, check },
+});
+const declare = (...nodes: [name: string, port: number][]) =>
+  ({ nodes: nodes.map(([name, port]) => ({ name, address: "127.0.0.1", port })) }) as Declaration;
+
+test.each([
+  ["UP", "L7OK", "serving"],
+  ["UP", "INI", "unknown"],
+  ["UP 1/2", "L4TOUT", "unknown"],
+  ["DOWN", "L4CON", "down"],
+  ["DOWN 1/2", "L7OK", "down"],
+])("HAProxy's %s with check %s is %s", (status, check, health) => {
+  const judged = new HealthRecord().judge(declare(["s1", 1]), [server("s1", status, check)], false);
+  expect(judged).toEqual(new Map([["s1", health]]));
+});
+
+describe("a declared node that HAProxy does not have", () => {
+  let app: Server;
+  let port: number;
+  let asked: Promise<unknown>;
+  beforeEach(async () => {
+    asked = new Promise((resolve) => {
+      app = createServer((request, response) => {
+        response.statusCode = request.url === "/health" ? 200 : 404;
+        response.end(resolve);
+      });
+    });
+    await new Promise<void>((resolve) => app.listen(0, "127.0.0.1", resolve));
+    port = (app.address() as AddressInfo).port;
+  });
+  afterEach(() => app.close());
+
+  const eventually = async (health: string, judge: () => Map<string, unknown>) => {
+    while (judge().get("s1") !== health) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+
+  test("is asked without anybody waiting, and known at the next look", async () => {
+    const record = new HealthRecord();
+    const judge = () => record.judge(declare(["s1", port]), [], false);
+    expect(judge()).toEqual(new Map([["s1", "unknown"]]));
+    await asked;
+    await eventually("serving", judge);
+    app.close();
+    app.closeAllConnections();
+    await eventually("down", judge);
+  });
+
+  test("is lost after 5 s of being down, unless it is expected", async () => {
+    app.close();
+    const record = new HealthRecord();
+    const judge = (isExpected = false) => record.judge(declare(["s1", port]), [], isExpected);
+    await eventually("down", judge);
+    const now = jest.spyOn(Date, "now");
+    const start = Date.now();
+    expect(record.isLost("s1")).toBe(false);
+    now.mockReturnValue(start + 6000);
+    expect(record.isLost("s1")).toBe(true);
+    judge(true);
+    expect(record.isLost("s1")).toBe(false);
+    now.mockRestore();
+  });
+});
