@@ -4,6 +4,11 @@ const transform = { "^.+\\.ts$": ["@swc/jest", { jsc: { target: "es2022" } }] };
 export default {
   projects: [
     { displayName: "unit", testMatch: ["<rootDir>/test/unit/**/*.test.ts"], transform },
-    { displayName: "e2e", testMatch: ["<rootDir>/test/e2e/**/*.test.ts"], transform },
+    {
+      displayName: "e2e",
+      testMatch: ["<rootDir>/test/e2e/**/*.test.ts"],
+      globalSetup: "<rootDir>/test/e2e/oneAtATime.ts",
+      transform,
+    },
   ],
 };

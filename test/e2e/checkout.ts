@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import type Docker from "dockerode";
+import { STACK_LABEL } from "../../components/topology";
 import { connectEngine } from "../../providers/engine";
 
 const original = resolve(__dirname, "../..");
@@ -52,8 +53,9 @@ export class LabCheckout {
     symlinkSync(join(original, "node_modules"), join(this.folder, "node_modules"));
   }
 
-  /** Makes the copy and its stack; nothing is deployed yet. */
+  /** Makes the copy and its stack; nothing is deployed yet, nor left by a run that was killed. */
   static async create(stack: string, host: LabHost = { engine }): Promise<LabCheckout> {
+    await removeObjects(host.engine, stack);
     const lab = new LabCheckout(stack, host, {
       namePrefix: `${stack}-`,
       subnet: await findFreeSubnet(host.engine, stack),
@@ -113,7 +115,7 @@ export class LabCheckout {
   /** What of this lab the engine holds. */
   async leftovers(): Promise<string[]> {
     const { engine } = this.host;
-    const filters = { label: [`dynamic-scaling-lab.stack=${this.stack}`] };
+    const filters = ofStack(this.stack);
     const containers = await engine.listContainers({ all: true, filters });
     const networks = await engine.listNetworks({ filters });
     const { Volumes } = await engine.listVolumes({ filters });
@@ -126,22 +128,28 @@ export class LabCheckout {
 
   /** Takes all away that a test may have left, also a failed one. */
   async remove(): Promise<void> {
-    const { engine } = this.host;
     try {
       await this.pulumi("destroy", "--yes", "--skip-preview", "--stack", this.stack);
-      const filters = { label: [`dynamic-scaling-lab.stack=${this.stack}`] };
-      for (const { Id } of await engine.listContainers({ all: true, filters })) {
-        await engine.getContainer(Id).remove({ force: true });
-      }
-      for (const { Id } of await engine.listNetworks({ filters })) {
-        await engine.getNetwork(Id).remove();
-      }
-      for (const { Id } of await engine.listImages({ filters })) {
-        await engine.getImage(Id).remove({ force: true });
-      }
+      await removeObjects(this.host.engine, this.stack);
     } finally {
       rmSync(this.folder, { recursive: true });
     }
+  }
+}
+
+const ofStack = (stack: string) => ({ label: [`${STACK_LABEL}=${stack}`] });
+
+/** Removes what a stack has on an engine. */
+async function removeObjects(engine: Docker, stack: string): Promise<void> {
+  const filters = ofStack(stack);
+  for (const { Id } of await engine.listContainers({ all: true, filters })) {
+    await engine.getContainer(Id).remove({ force: true, v: true });
+  }
+  for (const { Id } of await engine.listNetworks({ filters })) await engine.getNetwork(Id).remove();
+  const { Volumes } = await engine.listVolumes({ filters });
+  for (const { Name } of Volumes ?? []) await engine.getVolume(Name).remove();
+  for (const { Id } of await engine.listImages({ filters })) {
+    await engine.getImage(Id).remove({ force: true });
   }
 }
 
