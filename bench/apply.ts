@@ -1,6 +1,6 @@
 /**
- * `npm run bench:apply`: what one change costs, by the Runtime API and by a reload, with few and many
- * servers, and what requests feel of it. Prints a table; no assertion: these are figures to compare.
+ * What one change costs, by the Runtime API and by a reload, with few and many servers, and what
+ * requests feel of it.
  *
  * The servers are not so many containers: beside s1 and s2 they are declared as more names for the
  * addresses of those two, in turn. HAProxy checks and uses each as a server of its own. Without
@@ -10,19 +10,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { configuratorLog, push, type Pushed, readPushed } from "../test/e2e/balancer";
 import { LabCheckout } from "../test/e2e/checkout";
 import { type LoadResult, underLoad } from "../test/e2e/load";
+import { quantile, type Comparison, type Report } from "./report";
 
 const SERVER_COUNTS = [2, 50, 200];
 const RUNS = 20;
 const QUIET_MS = 15_000;
 const RATE = 100;
+/** For one apply by the Runtime API. */
+const AIM_MS = 20;
 const PUSH_WITHIN_MS = 30_000;
 
 type Phase = "quiet" | "Runtime API" | "reload";
-
-function quantile(values: number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? NaN;
-}
 
 function declare({ nodes, ...rest }: Pushed, count: number, algorithm = "roundrobin"): Pushed {
   const template = rest.template.replace("balance roundrobin", `balance ${algorithm}`);
@@ -55,8 +53,16 @@ function latencies({ exchanges, began }: LoadResult, [from, to]: [number, number
     .map(({ took }) => took);
 }
 
-async function measure(lab: LabCheckout, base: Pushed, count: number): Promise<string[]> {
-  await apply(lab, declare(base, count));
+interface Row {
+  servers: number;
+  phase: Phase;
+  /** Times of the applies and of the requests meanwhile, ms. */
+  applies: number[];
+  requests: number[];
+}
+
+async function measure(lab: LabCheckout, base: Pushed, servers: number): Promise<Row[]> {
+  await apply(lab, declare(base, servers));
   const since = (await configuratorLog(lab)).length;
   const phases = {} as Record<Phase, [number, number]>;
   const phase = async (name: Phase, work: () => Promise<void>) => {
@@ -69,48 +75,91 @@ async function measure(lab: LabCheckout, base: Pushed, count: number): Promise<s
     async () => {
       await phase("quiet", () => delay(QUIET_MS));
       await phase("Runtime API", async () => {
-        for (let i = 1; i <= RUNS; i++) await apply(lab, declare(base, count + (i % 2)));
+        for (let i = 1; i <= RUNS; i++) await apply(lab, declare(base, servers + (i % 2)));
       });
       await phase("reload", async () => {
         const ways = ["leastconn", "roundrobin"];
-        for (let i = 0; i < RUNS; i++) await apply(lab, declare(base, count, ways[i % 2]));
+        for (let i = 0; i < RUNS; i++) await apply(lab, declare(base, servers, ways[i % 2]));
       });
     },
     { rate: RATE },
   );
   const times = await applyTimes(lab, since);
-  return (Object.keys(phases) as Phase[]).map((name) => {
-    const taken = times[name] ?? [];
-    const felt = latencies(load, phases[name]);
-    const ms = (values: number[], q: number) =>
-      values.length ? `${quantile(values, q).toFixed(0)} ms` : "–";
-    const cells = [count, name, taken.length, ms(taken, 0.5), ms(taken, 1)];
-    return `| ${[...cells, ms(felt, 0.5), ms(felt, 0.99), felt.length].join(" | ")} |`;
-  });
+  return (Object.keys(phases) as Phase[]).map((phase) => ({
+    servers,
+    phase,
+    applies: times[phase] ?? [],
+    requests: latencies(load, phases[phase]),
+  }));
 }
 
-async function bench(): Promise<void> {
+function toReport(rows: Row[]): Report {
+  const ms = (values: number[], q: number) =>
+    values.length > 0 ? quantile(values, q).toFixed(0) : "";
+  const ofPhase = (phase: Phase) => rows.filter((row) => row.phase === phase);
+  const reloads = ofPhase("reload");
+  return {
+    comparisons: ofPhase("Runtime API").map(({ servers, applies }, i): Comparison => {
+      const [own, reload] = [quantile(applies, 0.5), quantile(reloads[i].applies, 0.5)];
+      return {
+        figure: `one apply by the Runtime API, ${servers} servers`,
+        own: `${own.toFixed(0)} ms`,
+        against: `a reload: ${reload.toFixed(0)} ms`,
+        ratio: `${(own / reload).toFixed(2)}×`,
+        aim: `≤ ${AIM_MS} ms`,
+        isMet: own <= AIM_MS,
+      };
+    }),
+    tables: [
+      {
+        title: "Times in ms:",
+        header: [
+          ...["servers", "phase", "applies", "apply p50", "slowest"],
+          ...["request p50", "request p99", "requests"],
+        ],
+        rows: rows.map(({ servers, phase, applies, requests }) => [
+          ...[servers, phase, applies.length, ms(applies, 0.5), ms(applies, 1)],
+          ...[ms(requests, 0.5), ms(requests, 0.99), requests.length],
+        ]),
+      },
+    ],
+    plots: [
+      {
+        file: "apply",
+        title: "One apply, and the slowest request of a hundred meanwhile",
+        unit: "ms",
+        kind: "lines",
+        xTitle: "servers",
+        x: SERVER_COUNTS,
+        series: [
+          ...(["Runtime API", "reload"] as const).map((phase) => ({
+            name: phase,
+            values: ofPhase(phase).map(({ applies }) => quantile(applies, 0.5)),
+          })),
+          ...(["quiet", "Runtime API", "reload"] as const).map((phase) => ({
+            name: `request p99, ${phase}`,
+            values: ofPhase(phase).map(({ requests }) => Math.round(quantile(requests, 0.99))),
+          })),
+        ],
+      },
+    ],
+    notes: ["Servers beyond two are more names for the addresses of the two real nodes."],
+  };
+}
+
+/** @param progress called with a line for a person who waits */
+export async function benchApply(progress: (line: string) => void): Promise<Report> {
   const lab = await LabCheckout.create("bench-apply");
   try {
     await lab.up();
     const base = await readPushed(lab);
-    const rows: string[] = [];
-    for (const count of SERVER_COUNTS) {
-      console.error(`${count} servers …`);
-      rows.push(...(await measure(lab, base, count)));
+    const rows: Row[] = [];
+    for (const servers of SERVER_COUNTS) {
+      progress(`${servers} servers`);
+      rows.push(...(await measure(lab, base, servers)));
     }
-    console.log("Servers beyond two are more names for the addresses of the two real nodes.\n");
-    console.log(
-      "| servers | phase | applies | apply p50 | slowest | request p50 | p99 | requests |",
-    );
-    console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    console.log(rows.join("\n"));
+    return toReport(rows);
   } finally {
     await lab.remove();
   }
 }
-
-bench().catch((error: Error) => {
-  console.error(error.message);
-  process.exit(1);
-});

@@ -9,44 +9,12 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { LabCheckout } from "../test/e2e/checkout";
 import { FAULTS, settle, type Fault } from "../test/e2e/faults";
-import { SHAPES, summarize } from "../test/e2e/load";
 import { names } from "../test/e2e/observe";
 import { judge, tryFault, type Trial } from "../test/e2e/trial";
-import { renderPage } from "./chaosPage";
+import { renderPage, tabulate, toMarkdown } from "./chaosReport";
 
 const DELAYS_MS = [1, 100];
 const AT_LEAST = process.env.SHORT ? 500 : 2000;
-
-const HEAD = [
-  ["fault", "answers", "shape", "sent", "lost", "p99", "slowest", "aim", "POSTs", "unanswered"],
-  ["twice", "tried again", "verdict"],
-].flat();
-
-/** A row for each shape of a trial. */
-function tabulate(trial: Trial): string[][] {
-  const { fault, delayMs, load, posts, retried } = trial;
-  const { broken, late, gap } = judge(trial);
-  const { slowestMs, outageMs } = fault.aims;
-  return SHAPES.map((shape) => {
-    const gets = summarize(load, shape);
-    const sentPosts = summarize(load, shape, "POST");
-    const aim =
-      outageMs !== undefined
-        ? `${gap.toFixed(0)} of ${outageMs} ms without service`
-        : slowestMs !== undefined
-          ? `≤ ${slowestMs + delayMs} ms`
-          : "";
-    const verdict = broken.length > 0 ? "BROKEN" : late.length > 0 ? "late" : "good";
-    return [
-      ...[fault.name, `${delayMs} ms`, shape, gets.sent, gets.lost],
-      ...[`${gets.p99.toFixed(0)} ms`, `${gets.slowest.toFixed(0)} ms`, aim],
-      ...[sentPosts.sent, sentPosts.lost, posts.twice.length, retried, verdict],
-    ].map(String);
-  });
-}
-
-const toMarkdown = (rows: string[][]) =>
-  [HEAD, HEAD.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 
 /** What people have to know beside the figures. */
 function explain(trial: Trial): string[] {
@@ -105,8 +73,7 @@ async function chaos(words: string[]): Promise<boolean> {
   } finally {
     await lab.remove();
   }
-  const table = toMarkdown(trials.flatMap(tabulate));
-  const report = `${table}\n\n${[...failures, ...trials.flatMap(explain)].join("\n")}\n`;
+  const report = `${toMarkdown(trials)}\n\n${[...failures, ...trials.flatMap(explain)].join("\n")}\n`;
   writeFileSync(join(results, "chaos.md"), report);
   console.log(report);
   return failures.length === 0 && trials.every((trial) => judge(trial).broken.length === 0);

@@ -1,16 +1,19 @@
 /**
- * `npm run bench:preview`: what the program itself costs. Times a preview without a change at
- * several numbers of nodes against an empty program's, in turn within one run, and the `up` that led
- * to each; prints a table with medians and ratios. No assertion: these are figures to compare.
+ * What the program itself costs: a preview without a change at several numbers of nodes, in turn
+ * with an empty program's, and the `up` that led to each.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { LabCheckout } from "../test/e2e/checkout";
+import { timed } from "./measure";
+import { median, seconds, times, type Report } from "./report";
 
 const NODE_COUNTS = [2, 10, 50];
 const RUNS = 5;
+/** The number of nodes that the aim is about. */
+const AIMED_AT = 10;
 
 const checkout = resolve(__dirname, "..");
 const launcher = join(checkout, "tools/pulumi/pulumi");
@@ -37,46 +40,84 @@ function timePreview(folder: string, stack: string): number {
   return (performance.now() - started) / 1000;
 }
 
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
+interface Row {
+  nodes: number;
+  /** Medians, s. */
+  up: number;
+  own: number;
+  empty: number;
+  /** Median of the ratios of each pair. */
+  ratio: number;
 }
 
-async function bench(): Promise<void> {
+function toReport(rows: Row[]): Report {
+  const first = rows[0];
+  return {
+    comparisons: rows.map(({ nodes, own, empty, ratio }) => ({
+      figure: `preview without a change, ${nodes} nodes`,
+      own: seconds(own),
+      against: `an empty program: ${seconds(empty)}`,
+      ratio: times(ratio),
+      ...(nodes === AIMED_AT ? { aim: "≤ 2×", isMet: ratio <= 2 } : { aim: "" }),
+    })),
+    tables: [
+      {
+        title: `Medians of ${RUNS} pairs:`,
+        header: ["nodes", "up to it", "preview", "empty program", "ratio", "a node more costs"],
+        rows: rows.map((row) => [
+          ...[row.nodes, seconds(row.up), seconds(row.own), seconds(row.empty), times(row.ratio)],
+          row === first
+            ? ""
+            : `${((1000 * (row.own - first.own)) / (row.nodes - first.nodes)).toFixed(0)} ms`,
+        ]),
+      },
+    ],
+    plots: [
+      {
+        file: "preview",
+        title: "A preview that finds no change",
+        unit: "s",
+        kind: "lines",
+        xTitle: "nodes",
+        x: rows.map(({ nodes }) => nodes),
+        series: [
+          { name: "this lab", values: rows.map(({ own }) => own) },
+          { name: "empty program", values: rows.map(({ empty }) => empty) },
+        ],
+      },
+    ],
+    notes: [],
+  };
+}
+
+/** @param progress called with a line for a person who waits */
+export async function benchPreview(progress: (line: string) => void): Promise<Report> {
   const empty = createEmptyProgram();
   const lab = await LabCheckout.create("bench-preview");
   try {
     await lab.configure("nodePorts", 0);
-    const rows: string[] = [];
-    for (const nodeCount of NODE_COUNTS) {
-      console.error(`${nodeCount} nodes …`);
-      const started = performance.now();
-      await lab.scale(nodeCount);
-      const up = (performance.now() - started) / 1000;
-      const times: { lab: number; empty: number }[] = [];
+    const rows: Row[] = [];
+    for (const nodes of NODE_COUNTS) {
+      progress(`${nodes} nodes`);
+      const up = await timed(() => lab.scale(nodes));
+      const pairs: { own: number; empty: number }[] = [];
       for (let run = 0; run < RUNS; run++) {
-        times.push({
+        pairs.push({
           empty: timePreview(empty, "bench"),
-          lab: timePreview(lab.folder, lab.stack),
+          own: timePreview(lab.folder, lab.stack),
         });
       }
-      const own = median(times.map((time) => time.lab));
-      const base = median(times.map((time) => time.empty));
-      const ratio = median(times.map((time) => time.lab / time.empty));
-      rows.push(
-        `| ${nodeCount} | ${up.toFixed(1)} s | ${own.toFixed(2)} s | ${base.toFixed(2)} s | ${ratio.toFixed(2)} |`,
-      );
+      rows.push({
+        nodes,
+        up,
+        own: median(pairs.map(({ own }) => own)),
+        empty: median(pairs.map(({ empty }) => empty)),
+        ratio: median(pairs.map(({ own, empty }) => own / empty)),
+      });
     }
-    console.log("| nodes | up to it | preview, no change | empty program | ratio |");
-    console.log("| --- | --- | --- | --- | --- |");
-    console.log(rows.join("\n"));
+    return toReport(rows);
   } finally {
     await lab.remove();
     rmSync(empty, { recursive: true });
   }
 }
-
-bench().catch((error: Error) => {
-  console.error(error.message);
-  process.exit(1);
-});

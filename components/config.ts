@@ -28,11 +28,12 @@ export interface LabConfig {
 /**
  * The only reader of the stack's configuration.
  *
- * @throws pulumi.RunError as {@link checkConfig} does, or Pulumi's own for a wrong type
+ * @throws pulumi.RunError as {@link checkConfig} does and for keys that there are not, or Pulumi's
+ *   own for a wrong type
  */
 export function readConfig(): LabConfig {
   const config = new pulumi.Config();
-  return checkConfig({
+  const read: LabConfig = {
     stack: pulumi.getStack(),
     nodeCount: config.requireNumber("nodeCount"),
     subnet: config.require("subnet"),
@@ -47,7 +48,19 @@ export function readConfig(): LabConfig {
     stickySessions: config.requireBoolean("stickySessions"),
     rollingSteps: config.requireNumber("rollingSteps"),
     readyTimeout: config.requireNumber("readyTimeout"),
-  });
+  };
+  refuseOtherKeys(config.name, Object.keys(read));
+  return checkConfig(read);
+}
+
+/** Pulumi takes any key: without this a misspelt one would be set and change nothing. */
+function refuseOtherKeys(namespace: string, known: string[]): void {
+  const others = Object.keys(pulumi.runtime.allConfig())
+    .filter((key) => key.startsWith(`${namespace}:`))
+    .map((key) => key.slice(namespace.length + 1))
+    .filter((key) => key === "stack" || !known.includes(key));
+  const keys = known.filter((key) => key !== "stack").join(", ");
+  refuseIfAny(others.map((key) => `${key}: there is no such key; there is ${keys}`));
 }
 
 const MAX_PORT = 65535;

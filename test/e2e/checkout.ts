@@ -1,7 +1,8 @@
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -164,18 +165,22 @@ export interface LabPorts {
 /** How many ports in a row are kept for the nodes. */
 export const NODE_PORTS = 20;
 
-/** Ports of this host that are free now. */
+/**
+ * Ports of this host that are free now, below those that the kernel gives to outgoing connections
+ * (ip_local_port_range): such a one may be taken before the lab has it.
+ */
 export async function findFreePorts(name: string): Promise<LabPorts> {
-  const [httpPort, statsPort, adminPort] = await Promise.all([0, 0, 0].map(findFreePort));
+  const count = 3 + NODE_PORTS;
   for (let i = 0; i < 256; i++) {
-    const nodePorts = 21_000 + NODE_PORTS * ((placeOf(name) + i) % 256);
-    const run = Array.from({ length: NODE_PORTS }, (_, offset) => findFreePort(nodePorts + offset));
+    const httpPort = 21_000 + count * ((placeOf(name) + i) % 256);
+    const run = Array.from({ length: count }, (_, offset) => checkPort(httpPort + offset));
     const results = await Promise.allSettled(run);
     if (results.every(({ status }) => status === "fulfilled")) {
+      const [statsPort, adminPort, nodePorts] = [1, 2, 3].map((offset) => httpPort + offset);
       return { httpPort, statsPort, adminPort, nodePorts };
     }
   }
-  throw new Error(`no ${NODE_PORTS} free ports in a row from 21000 to 26119`);
+  throw new Error(`no ${count} free ports in a row from 21000 to ${21_000 + 256 * count - 1}`);
 }
 
 /** From 0 to 255, so that labs made at the same time begin their search at different places. */
@@ -183,14 +188,12 @@ function placeOf(name: string): number {
   return createHash("sha256").update(name).digest()[0];
 }
 
-function findFreePort(port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on("error", reject);
-    server.listen(port, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+/** Fails if the port is in use. */
+async function checkPort(port: number): Promise<void> {
+  const server = createServer().listen(port, "127.0.0.1");
+  await once(server, "listening");
+  server.close();
+  await once(server, "close");
 }
 
 async function findFreeSubnet(engine: Docker, name: string): Promise<string> {

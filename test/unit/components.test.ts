@@ -17,7 +17,7 @@ interface Registered {
 }
 
 /** Runs index.ts with mocks in place of the engine; gives what it registered, in order of name. */
-async function runProgram(config: LabConfig) {
+async function runProgram({ stack, ...config }: LabConfig) {
   const registered: Registered[] = [];
   await pulumi.runtime.setMocks(
     {
@@ -29,7 +29,7 @@ async function runProgram(config: LabConfig) {
       call: () => ({}),
     },
     "dynamic-scaling-lab",
-    config.stack,
+    stack,
   );
   for (const [key, value] of Object.entries(config)) {
     pulumi.runtime.setConfig(`dynamic-scaling-lab:${key}`, String(value));

@@ -211,3 +211,25 @@ test("no value of any key does anything but pass or be refused in a few clean li
     { numRuns: 2000 },
   );
 });
+
+test("a key that there is not is refused, with those that there are", () => {
+  const config = { ...defaults, nodecount: 3, "nested.key": "x" };
+  const { stack, ...keys } = config;
+  pulumi.runtime.setAllConfig({
+    ...Object.fromEntries(
+      Object.entries(keys).map(([key, value]) => [`project:${key}`, String(value)]),
+    ),
+    "docker:host": "another provider's",
+  });
+  const known =
+    "nodeCount, subnet, namePrefix, publishAddress, adminAddress, httpPort, statsPort, adminPort, " +
+    "nodePorts, serverTimeout, stickySessions, rollingSteps, readyTimeout";
+  expect(stack).toBe("dev");
+  expect(readConfig).toThrow(
+    new Error(
+      "nothing was changed, because\n" +
+        `  nodecount: there is no such key; there is ${known}\n` +
+        `  nested.key: there is no such key; there is ${known}`,
+    ),
+  );
+});

@@ -51,20 +51,24 @@ type Address = Pick<ProxyNode, "name" | "address">;
 /** Longest name in a message: a member may call itself anything. */
 const SHOWN = 80;
 
+/** What is to be believed of gossip. */
+interface Hearsay {
+  /** Members that may be nodes, by name. */
+  known: Map<string, Member>;
+  /** Those of them that the agent itself knows, beside those that only announced themselves. */
+  heard: Map<string, Member>;
+  /** Why others may not: a line for each that lives. */
+  refused: string[];
+  wordOf: (name: string) => Word;
+}
+
 /**
- * Decides which nodes are in. A node is in while gossip says that it lives, or its application
- * answers; a node that said goodbye is out. So the loss of gossip takes no node that serves away,
- * and only a failure that the health check confirms counts.
- *
- * A declared node is in from its declaration on, before it has started. A node added by hand is in
- * once gossip says that it lives. What a member claims is checked: the name by the rule for server
- * names, the address by the declaration or the range for nodes added by hand.
+ * Checks what members claim: the name by the rule for server names, the address by the declaration
+ * or the range for nodes added by hand.
  */
-export function decideNodes(evidence: Evidence): Decision {
-  const { declaration, members, announced, memory, previous, self } = evidence;
-  const { range, port } = declaration.handMade;
+function listen({ declaration, members, announced, memory, self }: Evidence): Hearsay {
+  const { range } = declaration.handMade;
   const declared = new Map(declaration.nodes.map((node) => [node.name, node]));
-  const before = new Map(previous.map((node) => [node.name, node]));
   const heard = new Map<string, Member>();
   const known = new Map<string, Member>();
   const refused: string[] = [];
@@ -76,6 +80,7 @@ export function decideNodes(evidence: Evidence): Decision {
     // Newer than what the agent knows of another run.
     if (heard.get(member.name)?.boot !== member.boot) meet(member);
   }
+  return { known, heard, refused, wordOf };
 
   function meet(member: Member): boolean {
     if (member.name === self && member.role === "balancer") return false;
@@ -106,37 +111,46 @@ export function decideNodes(evidence: Evidence): Decision {
     if (memory.superseded[name] === member.boot) return "unknown";
     return member.status === "failed" ? "failed" : "left";
   }
+}
 
-  function isIn(name: string, wasIn: boolean): boolean {
-    const word = wordOf(name);
-    if (word === "alive") return true;
-    if (word === "left") return false;
-    const health = evidence.health(name);
-    if (health === "serving") return true;
-    const isGone = word === "failed" ? health === "down" : evidence.isLost(name);
-    return wasIn && !isGone;
-  }
+function isIn(name: string, wasIn: boolean, word: Word, evidence: Evidence): boolean {
+  if (word === "alive") return true;
+  if (word === "left") return false;
+  const health = evidence.health(name);
+  if (health === "serving") return true;
+  const isGone = word === "failed" ? health === "down" : evidence.isLost(name);
+  return wasIn && !isGone;
+}
 
-  const absent = new Set(memory.absent);
-  const fromDeclaration = declaration.nodes.filter(({ name }) => isIn(name, !absent.has(name)));
-
-  // An address has one node: the declared one, else who lives there by the agent's own word, which
-  // has asked it by name; else who was there before, else who says it.
-  const holders = new Map(declaration.nodes.map(({ name, address }) => [address, name]));
-  const wasAt = ({ name, address }: Address) => before.get(name)?.address === address;
+/**
+ * The nodes added by hand that are in, one for an address: not a declared node's, else who lives
+ * there by the agent's own word, which has asked it by name; else who was there before, else who
+ * says it.
+ */
+function decideHandMade(
+  evidence: Evidence,
+  { known, heard, refused, wordOf }: Hearsay,
+): ProxyNode[] {
+  const { declaration, previous } = evidence;
+  const { range, port } = declaration.handMade;
+  const before = new Map(previous.map(({ name, address }) => [name, address]));
+  const wasAt = ({ name, address }: Address) => before.get(name) === address;
   const livesAt = ({ name, address }: Address) =>
     wordOf(name) === "alive" &&
     heard.get(name)?.status === "alive" &&
     heard.get(name)?.address === address;
   const claimOf = (node: Address) => (livesAt(node) ? 2 : 0) + (wasAt(node) ? 1 : 0);
+
+  const declared = new Set(declaration.nodes.map(({ name }) => name));
+  const holders = new Map(declaration.nodes.map(({ name, address }) => [address, name]));
   const unheard = previous.filter(
     ({ name, address }) => !known.has(name) && isInNetwork(address, range),
   );
   const candidates = sortNodes<Address>([...known.values(), ...unheard])
     .filter(({ name }) => !declared.has(name))
-    .filter((node) => isIn(node.name, wasAt(node)))
+    .filter((node) => isIn(node.name, wasAt(node), wordOf(node.name), evidence))
     .sort((a, b) => claimOf(b) - claimOf(a));
-  const byHand = candidates.flatMap((node) => {
+  return candidates.flatMap((node) => {
     const { name, address } = node;
     const holder = holders.get(address);
     if (holder !== undefined) {
@@ -146,26 +160,42 @@ export function decideNodes(evidence: Evidence): Decision {
     holders.set(address, name);
     return [{ name, address, port }];
   });
-  const nodes = sortNodes([...fromDeclaration, ...byHand]);
+}
+
+/**
+ * Decides which nodes are in. A node is in while gossip says that it lives, or its application
+ * answers; a node that said goodbye is out. So the loss of gossip takes no node that serves away,
+ * and only a failure that the health check confirms counts.
+ *
+ * A declared node is in from its declaration on, before it has started. A node added by hand is in
+ * once gossip says that it lives.
+ */
+export function decideNodes(evidence: Evidence): Decision {
+  const { declaration, members, memory } = evidence;
+  const hearsay = listen(evidence);
+  const { known, refused, wordOf } = hearsay;
+  const wasAbsent = new Set(memory.absent);
+  const fromDeclaration = declaration.nodes.filter(({ name }) =>
+    isIn(name, !wasAbsent.has(name), wordOf(name), evidence),
+  );
+  const nodes = sortNodes([...fromDeclaration, ...decideHandMade(evidence, hearsay)]);
 
   const names = new Set(nodes.map(({ name }) => name));
+  const absent = declaration.nodes.map(({ name }) => name).filter((name) => !names.has(name));
   const keepKnown = (boots: Record<string, string>) =>
     // The agent knows itself at least: nobody means that it does not answer.
     members.length === 0
       ? boots
       : Object.fromEntries(Object.entries(boots).filter(([name]) => known.has(name)));
-  const outOfTouch = [...names, ...declared.keys()].filter(
-    (name) => wordOf(name) === "failed" || wordOf(name) === "unknown",
-  );
   return {
     nodes,
     memory: {
       left: keepKnown(memory.left),
       superseded: keepKnown(memory.superseded),
-      absent: declaration.nodes.map(({ name }) => name).filter((name) => !names.has(name)),
+      absent,
     },
     refused,
-    unsure: [...new Set(outOfTouch)],
+    unsure: [...names, ...absent].filter((name) => ["failed", "unknown"].includes(wordOf(name))),
   };
 }
 

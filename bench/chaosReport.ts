@@ -1,0 +1,162 @@
+/** The table of `npm run chaos`, and its page with each trial over time. */
+import * as echarts from "echarts";
+import { SHAPES, summarize, type Exchange } from "../test/e2e/load";
+import { sortNodes } from "../haproxy/render";
+import { judge, type Trial } from "../test/e2e/trial";
+import { toMarkdownTable } from "./report";
+
+const HEAD = [
+  ["fault", "answers", "shape", "sent", "lost", "p99", "slowest", "aim", "POSTs", "unanswered"],
+  ["twice", "tried again", "verdict"],
+].flat();
+
+type Verdict = "good" | "late" | "BROKEN";
+
+function verdictOn(trial: Trial): Verdict {
+  const { broken, late } = judge(trial);
+  return broken.length > 0 ? "BROKEN" : late.length > 0 ? "late" : "good";
+}
+
+/** A row for each shape of a trial. */
+export function tabulate(trial: Trial): string[][] {
+  const { fault, delayMs, load, posts, retried } = trial;
+  const { slowestMs, outageMs } = fault.aims;
+  const aim =
+    outageMs !== undefined
+      ? `${judge(trial).gap.toFixed(0)} of ${outageMs} ms without service`
+      : slowestMs !== undefined
+        ? `≤ ${slowestMs + delayMs} ms`
+        : "";
+  return SHAPES.map((shape) => {
+    const gets = summarize(load, shape);
+    const sentPosts = summarize(load, shape, "POST");
+    return [
+      ...[fault.name, `${delayMs} ms`, shape, gets.sent, gets.lost],
+      ...[`${gets.p99.toFixed(0)} ms`, `${gets.slowest.toFixed(0)} ms`, aim],
+      ...[sentPosts.sent, sentPosts.lost, posts.twice.length, retried, verdictOn(trial)],
+    ].map(String);
+  });
+}
+
+export const toMarkdown = (trials: Trial[]) => toMarkdownTable(HEAD, trials.flatMap(tabulate));
+
+/** Answers and losses are counted in steps of so many ms. */
+const STEP_MS = 250;
+/** Points of latency drawn at most; the slowest are always among them. */
+const MAX_POINTS = 1500;
+
+const escape = (text: string) => text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
+
+type Point = [seconds: number, value: number];
+
+/** How many exchanges ended in each step. */
+function countBySteps(exchanges: Exchange[]): Point[] {
+  const counts: number[] = [];
+  for (const { at, took } of exchanges) {
+    const step = Math.floor((at + took) / STEP_MS);
+    counts[step] = (counts[step] ?? 0) + 1;
+  }
+  return Array.from(counts, (count, step) => [(step * STEP_MS) / 1000, count ?? 0]);
+}
+
+function toLatencies(gets: Exchange[]): Point[] {
+  const slowestFirst = [...gets].sort((a, b) => b.took - a.took);
+  const every = Math.ceil(slowestFirst.length / MAX_POINTS);
+  return slowestFirst
+    .filter((_, i) => i < 100 || i % every === 0)
+    .map(({ at, took }) => [at / 1000, Math.max(0.1, took)]);
+}
+
+/** Three plots below each other over the same seconds, as SVG. */
+function draw({ load: { exchanges }, marks }: Trial): string {
+  const gets = exchanges.filter(({ method }) => method === "GET");
+  const answered = gets.filter(({ lost }) => lost === undefined);
+  const nodes = sortNodes(
+    [...new Set(answered.map(({ node }) => node!))].map((name) => ({ name })),
+  );
+  const lines = nodes.map(({ name }) => ({
+    name,
+    points: countBySteps(answered.filter(({ node }) => node === name)),
+  }));
+  const lostOf = (method: Exchange["method"]) =>
+    countBySteps(exchanges.filter((one) => one.lost !== undefined && one.method === method));
+  const lasted = Math.max(...exchanges.map(({ at, took }) => at + took)) / 1000;
+  const plots = [
+    { title: `answers of each node in ${STEP_MS} ms`, top: 50, height: 130 },
+    { title: "time to the answer by when it was sent, ms", top: 230, height: 150 },
+    { title: `lost in ${STEP_MS} ms`, top: 430, height: 70 },
+  ];
+  const moments = {
+    silent: true,
+    symbol: "none",
+    lineStyle: { color: "#888" },
+    label: { formatter: "{b}", fontSize: 9 },
+    data: Object.entries(marks).map(([name, at]) => ({ name, xAxis: at / 1000 })),
+  };
+  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 880, height: 540 });
+  chart.setOption({
+    animation: false,
+    title: plots.map(({ title, top }) => ({
+      text: title,
+      top: top - 38,
+      textStyle: { fontSize: 11 },
+    })),
+    legend: { bottom: 0, textStyle: { fontSize: 10 } },
+    grid: plots.map(({ top, height }) => ({ left: 50, right: 20, top, height })),
+    xAxis: plots.map((_, gridIndex) => ({ gridIndex, type: "value", min: 0, max: lasted })),
+    yAxis: plots.map((_, gridIndex) => ({ gridIndex, type: gridIndex === 1 ? "log" : "value" })),
+    series: [
+      ...lines.map(({ name, points }, i) => ({
+        ...{ name, type: "line", symbol: "none", data: points },
+        ...(i === 0 && { markLine: moments }),
+      })),
+      ...SHAPES.map((shape) => ({
+        ...{ name: shape, type: "scatter", symbolSize: 3, xAxisIndex: 1, yAxisIndex: 1 },
+        data: toLatencies(answered.filter((get) => get.shape === shape)),
+      })),
+      ...(["GET", "POST"] as const).map((method) => ({
+        ...{ name: `${method}s lost`, type: "bar", xAxisIndex: 2, yAxisIndex: 2 },
+        data: lostOf(method),
+      })),
+    ],
+  });
+  const svg = chart.renderToSVGString();
+  chart.dispose();
+  return svg;
+}
+
+function renderTrial(trial: Trial, index: number): string {
+  const { broken, late } = judge(trial);
+  const remarks = [...broken.slice(0, 10), ...late].map((line) => `<li>${escape(line)}</li>`);
+  return (
+    `<section id="t${index}"><h2>${escape(trial.fault.name)}, answers of ${trial.delayMs} ms</h2>` +
+    `<ul>${remarks.join("")}</ul>${draw(trial)}</section>`
+  );
+}
+
+function renderRows(trial: Trial, index: number): string {
+  const rows = tabulate(trial).map(([fault, ...cells]) => {
+    const link = `<a href="#t${index}">${escape(fault)}</a>`;
+    return [link, ...cells.map(escape)].map((cell) => `<td>${cell}</td>`).join("");
+  });
+  return rows.map((row) => `<tr class="${verdictOn(trial)}">${row}</tr>`).join("");
+}
+
+const STYLE = `
+body { font: 14px/1.4 system-ui, sans-serif; max-width: 900px; margin: 2em auto; color: #222; }
+table { border-collapse: collapse; font-size: 12px; } td, th { padding: 2px 6px; text-align: left; }
+tr.BROKEN td { background: #fdd; } tr.late td { background: #ffd; }`;
+
+/** All trials so far. */
+export function renderPage(trials: Trial[]): string {
+  const head = HEAD.map((title) => `<th>${title}</th>`).join("");
+  return `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>npm run chaos</title><style>${STYLE}</style>
+<h1>Load and faults</h1>
+<p>Lines across mark where the fault, its healing and the wait for agreement begin, and where the
+latter ends. Seconds are since the load began.</p>
+<table><tr>${head}</tr>${trials.map(renderRows).join("\n")}</table>
+${trials.map(renderTrial).join("\n")}
+</html>
+`;
+}

@@ -1,0 +1,161 @@
+/** `up` to many nodes: what one more costs as their number grows, and what it costs `ha`. */
+import { readFileSync } from "node:fs";
+import { LabCheckout } from "../test/e2e/checkout";
+import { configuratorLog } from "../test/e2e/balancer";
+import { memoryOf } from "./memory";
+import { timed, up } from "./measure";
+import { seconds, type Report } from "./report";
+
+const STEPS = [10, 50, 100, 200];
+/** So many agents and checks on few cores take their time, s. */
+const READY_TIMEOUT = 900;
+
+/** What an `up` is busy with, one after the other, and which line of its output begins it. */
+const PHASES: { name: string; line?: RegExp; take?: "last" }[] = [
+  { name: "program and checks" },
+  { name: "containers", line: /docker:index:Container \S+ creating \(0s\)/ },
+  { name: "nodes not yet ready", line: /docker:index:Container \S+ created/, take: "last" },
+  { name: "configuration", line: /lab:index:HaproxyConfig \S+ (creating|updating) \(0s\)/ },
+];
+
+interface Row {
+  nodes: number;
+  /** Nodes that came with this step. */
+  added: number;
+  /** s */
+  up: number;
+  /** s, by {@link PHASES}. */
+  phases: number[];
+  /** An `up` with nothing to do, s. */
+  empty: number;
+  /** Last apply, as the configurator's log has it. */
+  apply: string;
+  /** MB */
+  balancer: number;
+  node: number;
+  neighbours: Neighbours;
+}
+
+/** The kernel's table of neighbours, one for all containers of a host. */
+interface Neighbours {
+  entries: number;
+  /** How often it was full since the host's start. */
+  overflows: number;
+}
+
+function readNeighbours(): Neighbours {
+  const text = readFileSync("/proc/net/stat/arp_cache", "utf8");
+  // A row for each processor; the number of entries is the same in all.
+  const [header, ...rows] = text
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/));
+  const column = (name: string) => rows.map((row) => parseInt(row[header.indexOf(name)], 16));
+  return {
+    entries: column("entries")[0],
+    overflows: column("table_fulls").reduce((sum, count) => sum + count, 0),
+  };
+}
+
+/** An `up` by its phases, s. */
+async function timePhases(lab: LabCheckout): Promise<{ all: number; phases: number[] }> {
+  const started = performance.now();
+  const begins = PHASES.map(() => NaN);
+  begins[0] = 0;
+  const onLine = (line: string) => {
+    const now = (performance.now() - started) / 1000;
+    for (const [i, { line: pattern, take }] of PHASES.entries()) {
+      if (pattern?.test(line) && (take === "last" || Number.isNaN(begins[i]))) begins[i] = now;
+    }
+  };
+  const all = await timed(() => up(lab, onLine));
+  const ends = [...begins.slice(1), all];
+  return { all, phases: ends.map((end, i) => end - begins[i]) };
+}
+
+async function measure(lab: LabCheckout, nodes: number, added: number): Promise<Row> {
+  await lab.configure("nodeCount", nodes);
+  const { all, phases } = await timePhases(lab);
+  const applies = (await configuratorLog(lab)).filter((line) => line.startsWith("applied by "));
+  const empty = await timed(() => up(lab));
+  return {
+    ...{ nodes, added, up: all, phases, empty },
+    apply: /^applied by (.+ in \d+ ms)/.exec(applies.at(-1) ?? "")?.[1] ?? "",
+    balancer: (await memoryOf(lab, "ha")).all,
+    node: (await memoryOf(lab, "s1")).all,
+    neighbours: readNeighbours(),
+  };
+}
+
+function toReport(rows: Row[]): Report {
+  const perNode = ({ up, empty, added }: Row) => (1000 * (up - empty)) / added;
+  const threshold = readFileSync("/proc/sys/net/ipv4/neigh/default/gc_thresh3", "utf8").trim();
+  return {
+    comparisons: rows
+      .filter(({ nodes }) => nodes >= 50)
+      .map((row) => ({
+        figure: `up to ${row.nodes} nodes, ${row.added} of them new`,
+        own: seconds(row.up),
+        against: `nothing to do: ${seconds(row.empty)}`,
+        ratio: `${perNode(row).toFixed(0)} ms a new node`,
+        aim: "",
+      })),
+    tables: [
+      {
+        title: "What an up is busy with, s:",
+        header: ["nodes", "up", ...PHASES.map(({ name }) => name), "nothing to do", "a new node"],
+        rows: rows.map((row) => [
+          ...[row.nodes, row.up.toFixed(1), ...row.phases.map((phase) => phase.toFixed(1))],
+          ...[row.empty.toFixed(1), `${perNode(row).toFixed(0)} ms`],
+        ]),
+      },
+      {
+        title: "What it costs:",
+        header: [
+          "nodes",
+          "last apply",
+          "ha, MB",
+          "a node, MB",
+          "neighbours",
+          "overflows since boot",
+        ],
+        rows: rows.map(({ nodes, apply, balancer, node, neighbours }) => [
+          ...[nodes, apply, balancer.toFixed(0), node.toFixed(0)],
+          ...[neighbours.entries, neighbours.overflows],
+        ]),
+      },
+    ],
+    plots: [
+      {
+        file: "growth",
+        title: "up to so many nodes",
+        unit: "s",
+        kind: "stacked",
+        categories: rows.map(({ nodes, added }) => `${nodes - added} → ${nodes}`),
+        series: PHASES.map(({ name }, i) => ({
+          name,
+          values: rows.map(({ phases }) => Number(phases[i].toFixed(1))),
+        })),
+      },
+    ],
+    notes: [`The kernel's table of neighbours holds ${threshold} (gc_thresh3).`],
+  };
+}
+
+/** @param progress called with a line for a person who waits */
+export async function benchGrowth(progress: (line: string) => void): Promise<Report> {
+  const lab = await LabCheckout.create("bench-growth");
+  try {
+    await lab.configure("nodePorts", 0);
+    await lab.configure("readyTimeout", READY_TIMEOUT);
+    await lab.scale(2);
+    const rows: Row[] = [];
+    for (const nodes of STEPS) {
+      progress(`${nodes} nodes`);
+      rows.push(await measure(lab, nodes, nodes - (rows.at(-1)?.nodes ?? 2)));
+    }
+    return toReport(rows);
+  } finally {
+    await lab.remove();
+  }
+}

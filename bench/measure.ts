@@ -1,0 +1,103 @@
+/** The clock of the benchmark: commands, and when something can first be seen from outside. */
+import { spawn } from "node:child_process";
+import { request } from "node:http";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import type { LabCheckout } from "../test/e2e/checkout";
+
+const POLL_MS = 4;
+
+export interface RunOptions {
+  cwd?: string;
+  /** Beside this process's own. */
+  env?: Record<string, string>;
+  /** Called with each line at the moment it is printed. */
+  onLine?: (line: string) => void;
+}
+
+/**
+ * Runs a command.
+ *
+ * @returns what it printed
+ * @throws with its output if it fails
+ */
+export async function run(
+  [command, ...args]: string[],
+  { cwd, env, onLine }: RunOptions = {},
+): Promise<string> {
+  const child = spawn(command, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on("line", (line) => {
+      lines.push(line);
+      onLine?.(line);
+    });
+  }
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject).on("close", resolve);
+  });
+  const output = lines.join("\n");
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} exited with ${code}:\n${output}`);
+  return output;
+}
+
+/** How long something takes, s. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1000;
+}
+
+/** The tag in the answer, empty if it has none, or undefined if there is no good answer within a second. */
+export function ask(host: string, port: number, path = "/"): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const sent = request({ host, port, path, agent: false, timeout: 1000 });
+    sent.on("timeout", () => sent.destroy()).on("error", () => resolve(undefined));
+    sent.on("response", (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+      response.on("end", () =>
+        resolve(
+          response.statusCode === 200
+            ? ((JSON.parse(body) as { tag?: string }).tag ?? "")
+            : undefined,
+        ),
+      );
+    });
+    sent.end();
+  });
+}
+
+/** When a condition first holds, by the clock of `performance.now()`. */
+export async function whenTrue(
+  condition: () => Promise<boolean>,
+  patienceMs: number,
+): Promise<number> {
+  const deadline = performance.now() + patienceMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error("it did not come to be in time");
+    await delay(POLL_MS);
+  }
+  return performance.now();
+}
+
+/** Waits until so many different nodes have answered on a port of this host. */
+export async function whenAnswered(port: number, nodes: number, patienceMs: number): Promise<void> {
+  const tags = new Set<string>();
+  const condition = async () => {
+    const tag = await ask("127.0.0.1", port);
+    if (tag !== undefined) tags.add(tag);
+    return tags.size >= nodes;
+  };
+  await whenTrue(condition, patienceMs);
+}
+
+/** `pulumi up --skip-preview` of a lab, its lines as they come. */
+export function up(lab: LabCheckout, onLine?: RunOptions["onLine"]): Promise<string> {
+  const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
+  return run([`${lab.folder}/tools/pulumi/pulumi`, ...args], { cwd: lab.folder, onLine });
+}

@@ -1,0 +1,124 @@
+/** What a section of the benchmark gives, and how it becomes Markdown and SVG. */
+import * as echarts from "echarts";
+
+/** A figure beside what it is measured against, in the same run on the same machine. */
+export interface Comparison {
+  figure: string;
+  own: string;
+  against: string;
+  /** Own by the other's, or what else the aim is about. */
+  ratio: string;
+  aim: string;
+  /** Undefined where the figure is only to be shown. */
+  isMet?: boolean;
+}
+
+export interface Table {
+  title: string;
+  header: string[];
+  rows: (string | number)[][];
+}
+
+interface Series {
+  name: string;
+  /** A gap where there is no value. */
+  values: (number | undefined)[];
+}
+
+/** Bars by category; stacked, a bar is the sum of its series. */
+interface BarPlot {
+  kind: "bars" | "stacked";
+  categories: string[];
+  series: Series[];
+}
+
+/** Lines over a number; a series has one value for each x. */
+interface LinePlot {
+  kind: "lines";
+  xTitle: string;
+  x: number[];
+  series: Series[];
+}
+
+export type Plot = (BarPlot | LinePlot) & {
+  /** Name of the SVG file, without its extension. */
+  file: string;
+  title: string;
+  /** Of the values. */
+  unit: string;
+};
+
+export interface Report {
+  comparisons: Comparison[];
+  tables: Table[];
+  plots: Plot[];
+  /** What a reader has to know beside the figures. */
+  notes: string[];
+}
+
+/** @param q from 0 to 1; 0.5 is the median */
+export function quantile(values: number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1))] ?? NaN;
+}
+
+export const median = (values: number[]) => quantile(values, 0.5);
+
+export const seconds = (value: number) => `${value.toFixed(value < 10 ? 2 : 1)} s`;
+export const times = (ratio: number) => `${ratio.toFixed(2)}×`;
+export const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+
+export function toMarkdownTable(header: string[], rows: (string | number)[][]): string {
+  const lines = [header, header.map(() => "---"), ...rows];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+const AIMS = ["figure", "this lab", "against", "ratio", "aim", ""];
+
+/** The side-by-side table of all sections. */
+export function toSummary(reports: Report[]): string {
+  const rows = reports.flatMap(({ comparisons }) =>
+    comparisons.map(({ figure, own, against, ratio, aim, isMet }) => [
+      ...[figure, own, against, ratio, aim],
+      isMet === undefined ? "shown" : isMet ? "met" : "missed",
+    ]),
+  );
+  return toMarkdownTable(AIMS, rows);
+}
+
+/** A section's tables, its notes and its plots by the names of their files. */
+export function toMarkdown(title: string, { tables, plots, notes }: Report): string {
+  return [
+    `## ${title}`,
+    ...tables.map(({ title, header, rows }) => `${title}\n\n${toMarkdownTable(header, rows)}`),
+    ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join("\n")] : []),
+    ...plots.map(({ file, title }) => `![${title}](${file}.svg)`),
+  ].join("\n\n");
+}
+
+/** A plot as an SVG document of its own. */
+export function toSvg(plot: Plot): string {
+  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 760, height: 380 });
+  const isLines = plot.kind === "lines";
+  const series = plot.series.map(({ name, values }) => ({
+    name,
+    type: isLines ? ("line" as const) : ("bar" as const),
+    ...(plot.kind === "stacked" && { stack: "all" }),
+    data: values.map((value, i) => (isLines ? [plot.x[i], value ?? "-"] : (value ?? "-"))),
+  }));
+  chart.setOption({
+    animation: false,
+    backgroundColor: "#fff",
+    title: { text: plot.title, left: "center" },
+    legend: { bottom: 0 },
+    grid: { left: 70, right: 30, top: 50, bottom: isLines ? 75 : 60 },
+    xAxis: isLines
+      ? { type: "value", name: plot.xTitle, nameLocation: "middle", nameGap: 28 }
+      : { type: "category", data: plot.categories },
+    yAxis: { type: "value", name: plot.unit },
+    series,
+  });
+  const svg = chart.renderToSVGString();
+  chart.dispose();
+  return svg;
+}
