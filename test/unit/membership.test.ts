@@ -78,9 +78,28 @@ describe("a declared node", () => {
     ],
     ["that left is out", { members: [member(s1, { status: "left" }), member(s2)] }, S1_GONE],
     [
-      "that is leaving is out",
-      { members: [member(s1, { status: "leaving" }), member(s2)] },
-      S1_GONE,
+      "that said it leaves, and is leaving, is out",
+      {
+        members: [member(s1, { status: "leaving" }), member(s2)],
+        memory: { left: { s1: "b1" } },
+        health: { s1: "serving" },
+      },
+      { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
+    ],
+    [
+      "that is leaving without a goodbye of its own is in again if it serves",
+      {
+        members: [member(s1, { status: "leaving" }), member(s2)],
+        memory: { left: { s1: "b0" }, absent: ["s1"] },
+        previous: [s2],
+        health: { s1: "serving" },
+      },
+      { memory: { ...settled.memory, left: { s1: "b0" } }, unsure: ["s1"] },
+    ],
+    [
+      "that is leaving without a goodbye is out when it has been down for long",
+      { members: [member(s1, { status: "leaving" }), member(s2)], lost: ["s1"] },
+      { ...S1_GONE, unsure: ["s1"] },
     ],
     [
       "that left is out although it serves",

@@ -82,6 +82,13 @@ test.each([
   expect(logged()).toEqual([entry(word, "s1")]);
 });
 
+test("a member that is asked to join again has the asker's address ready for serf-join", () => {
+  expect(handle("query", `s2\t10.0.0.2\tbackend\t${TAGS}\n`, "rejoin")).toBe("");
+  expect(readFileSync(join(root, "rejoin"), "utf8")).toBe("10.0.0.2\n");
+  handle("query", "nothing that has an address\n\n", "rejoin");
+  expect(readFileSync(join(root, "rejoin"), "utf8")).toBe("");
+});
+
 test("each member is a line, after those that are there", () => {
   handle("member-join", `s1\t10.0.0.1\tbackend\t${TAGS}\ns2\t10.0.0.1\tbackend\t${TAGS}\n`);
   handle("member-leave", `s1\t10.0.0.1\tbackend\t${TAGS}\n`);

@@ -109,7 +109,9 @@ function listen({ declaration, members, announced, memory, self }: Evidence): He
     if (memory.left[name] === member.boot) return "left";
     if (member.status === "alive") return "alive";
     if (memory.superseded[name] === member.boot) return "unknown";
-    return member.status === "failed" ? "failed" : "left";
+    // A goodbye of an earlier run, heard late, shows on this one, which said none.
+    if (member.status === "leaving") return "unknown";
+    return member.status;
   }
 }
 
