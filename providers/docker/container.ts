@@ -205,8 +205,7 @@ async function start(
   inputs: ContainerInputs,
   { signal }: Context,
 ): Promise<void> {
-  const deadline = AbortSignal.timeout(inputs.waitTimeout * 1000);
-  const abort = AbortSignal.any([signal, deadline]);
+  const deadline = Date.now() + inputs.waitTimeout * 1000;
   // Before the start, so that no event is missed.
   const filters = { container: [target.id], event: ["health_status", "die"] };
   const events = (await docker.getEvents({ filters })) as Readable;
@@ -219,12 +218,12 @@ async function start(
       });
     }
     if (inputs.wait) {
-      const healthy = await waitUntilHealthy(inspections(target, lines, abort), target);
+      const infos = inspections(target, lines, signal, deadline - Date.now());
+      const healthy = await waitUntilHealthy(infos, target);
       signal.throwIfAborted();
       if (!healthy) throw await describeHealth(target, inputs);
     } else if (inputs.mustRun) {
-      const grace = AbortSignal.any([signal, AbortSignal.timeout(START_GRACE_MS)]);
-      for await (const info of inspections(target, lines, grace)) {
+      for await (const info of inspections(target, lines, signal, START_GRACE_MS)) {
         await expectRunning(target, info);
       }
     }
@@ -233,21 +232,26 @@ async function start(
   }
 }
 
-/** The container as it is at first and after each event, until aborted. */
+/** The container as it is at first and after each event, for so many ms or until aborted. */
 async function* inspections(
   target: Docker.Container,
   lines: Interface,
-  abort: AbortSignal,
+  signal: AbortSignal,
+  patienceMs: number,
 ): AsyncGenerator<Docker.ContainerInspectInfo> {
   const events = lines[Symbol.asyncIterator]();
   const stop = () => lines.close();
-  abort.addEventListener("abort", stop, { once: true });
+  signal.addEventListener("abort", stop, { once: true });
+  // Not by AbortSignal.any and AbortSignal.timeout: Node may collect the latter, which then never
+  // comes, and the update hangs (nodejs/node#57736).
+  const timer = setTimeout(stop, patienceMs);
   try {
-    if (abort.aborted) stop();
+    if (signal.aborted) stop();
     do yield await target.inspect();
     while (!(await events.next()).done);
   } finally {
-    abort.removeEventListener("abort", stop);
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
   }
 }
 
