@@ -20,7 +20,7 @@ export = async function declareLab() {
   const topology = planTopology(config);
   const { appPort, balancer, images, label, network, nodes, proxy } = topology;
   const servers = nodes.map(({ name, address }) => ({ name, address, port: appPort }));
-  await preflight({ config, topology, servers });
+  const running = await preflight({ config, topology, servers });
 
   const lan = new docker.Network(
     "heig",
@@ -47,6 +47,7 @@ export = async function declareLab() {
     gossipKey,
     balancer: balancer.containerName,
     rollingSteps: config.rollingSteps,
+    running,
     readyTimeout: config.readyTimeout,
   });
 
@@ -60,7 +61,7 @@ export = async function declareLab() {
     servers,
     handMade: { range: network.ipRange, port: appPort },
     backends: webapp.containers,
-    nodesReady: webapp.ready,
+    after: running.size > 0 ? [webapp.ready] : [],
     readyTimeout: config.readyTimeout,
   });
 

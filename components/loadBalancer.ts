@@ -24,7 +24,7 @@ export interface LoadBalancerArgs {
   /** The servers' containers by name: the config is pushed, and waited for, when they run. */
   backends: Record<string, docker.Container>;
   /** What the balancer's replacement waits for: the old one serves until the nodes are new. */
-  nodesReady: pulumi.Resource;
+  after: pulumi.Resource[];
   /** Longest wait until every server passes its health check, s. */
   readyTimeout: number;
 }
@@ -33,11 +33,8 @@ export interface LoadBalancerArgs {
 export class LoadBalancer extends pulumi.ComponentResource {
   constructor(name: string, args: LoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LoadBalancer", name, {}, opts);
-    const { settings, servers, handMade, backends, nodesReady, readyTimeout, ...container } = args;
-    const balancer = createMemberContainer(container, {
-      parent: this,
-      dependsOn: [nodesReady],
-    });
+    const { settings, servers, handMade, backends, after, readyTimeout, ...container } = args;
+    const balancer = createMemberContainer(container, { parent: this, dependsOn: after });
     new HaproxyConfig(
       "haproxy.cfg",
       {

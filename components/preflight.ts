@@ -15,6 +15,9 @@ import { STACK_LABEL, type PublishedPort, type Topology } from "./topology";
 /** The oldest engine that the lab is tested with; older ones don't run on cgroup v2 hosts either. */
 const MIN_ENGINE = { version: "20.10", api: "1.41" };
 
+/** The size of the kernel's table of neighbours. */
+const NEIGHBOURS = "net.ipv4.neigh.default.gc_thresh3";
+
 /** What the lab is going to be. */
 export interface Plan {
   config: LabConfig;
@@ -45,6 +48,8 @@ export interface Surroundings {
   }[];
   /** Error code of each place where this host does not let anyone listen; see {@link keyOf}. */
   refused: Record<string, string>;
+  /** How many neighbours the host's kernel keeps, all containers together; undefined elsewhere. */
+  neighbours?: number;
 }
 
 /** An address and port of the host. */
@@ -57,19 +62,31 @@ export interface Place {
  * Looks for what would stop the lab halfway, before the program declares its first resource, also in
  * a preview. Docker has the last word: what the host does meanwhile is not seen.
  *
+ * @returns the names of the lab's nodes that run: only those have service that a change interrupts
  * @throws pulumi.RunError with all that was found, each with key, value and what is allowed
  */
-export async function preflight(plan: Plan): Promise<void> {
+export async function preflight(plan: Plan): Promise<Set<string>> {
   const rendered = renderTemplate(plan);
   const problems = "problem" in rendered ? [rendered.problem] : [];
+  let running = new Set<string>();
   try {
     const held = await askAround(plan);
+    running = listRunning(plan, held);
     problems.push(...findProblems(plan, held));
     if ("text" in rendered) problems.push(...(await askHaproxy(plan, held, rendered.text)));
   } catch (error) {
     problems.push((error as Error).message);
   }
   refuseIfAny(problems);
+  return running;
+}
+
+/** The names of the plan's nodes whose containers are there and run. */
+export function listRunning({ config, topology }: Plan, { containers }: Surroundings): Set<string> {
+  const own = containers.filter(({ stack, running }) => running && stack === config.stack);
+  const containerNames = new Set(own.map(({ name }) => name));
+  const nodes = topology.nodes.filter(({ containerName }) => containerNames.has(containerName));
+  return new Set(nodes.map(({ name }) => name));
 }
 
 /** What of the surroundings is in the plan's way, one text for each problem. */
@@ -79,6 +96,7 @@ export function findProblems(plan: Plan, held: Surroundings): string[] {
     ...checkSubnet(plan, held),
     ...checkNames(plan, held),
     ...checkHandMade(plan, held),
+    ...checkNeighbours(plan, held),
     ...checkAddresses(plan, held),
     ...checkPorts(plan, held),
   ];
@@ -178,6 +196,20 @@ function listHandMade({ stack }: LabConfig, { containers, networks }: Surroundin
         ? []
         : [{ name: hand, address: addresses[network.name], network }];
     });
+}
+
+/**
+ * By gossip each member speaks to every other, and the host to all: the kernel has an entry for each
+ * such pair in one table (arp(7), gc_thresh3). A full table drops packets of whoever comes next.
+ */
+function checkNeighbours({ config }: Plan, { neighbours }: Surroundings): string[] {
+  const needed = (config.nodeCount + 1) ** 2;
+  if (neighbours === undefined || needed <= neighbours) return [];
+  const most = Math.floor(Math.sqrt(neighbours)) - 1;
+  const allowed =
+    `${most} at most while this host's kernel keeps ${neighbours} neighbours, ` +
+    `or first run as root: sysctl -w ${NEIGHBOURS}=${2 * needed}`;
+  return [refusal(config, "nodeCount", allowed)];
 }
 
 function checkAddresses({ config }: Plan, { refused }: Surroundings): string[] {
@@ -285,7 +317,17 @@ async function askAround({ topology }: Plan): Promise<Surroundings> {
       ),
     })),
     refused: isHere ? refused : {},
+    neighbours: isHere ? readNeighbours() : undefined,
   };
+}
+
+/** Undefined where the kernel does not say. */
+function readNeighbours(): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/sys/${NEIGHBOURS.replaceAll(".", "/")}`, "utf8"));
+  } catch {
+    return undefined;
+  }
 }
 
 async function tryPlaces(ports: PublishedPort[]): Promise<Record<string, string>> {

@@ -16,6 +16,8 @@ export interface WebAppArgs {
   balancer: string;
   /** Number of groups that a changed image replaces one after the other. */
   rollingSteps: number;
+  /** Names of the nodes that run. Others need not wait for their turn: no request goes to them. */
+  running: ReadonlySet<string>;
   /** Longest wait until the nodes of one group serve again, s. */
   readyTimeout: number;
   /** Key that encrypts gossip, 32 bytes in base64; secret. */
@@ -31,18 +33,19 @@ export class WebApp extends pulumi.ComponentResource {
 
   constructor(name: string, args: WebAppArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:WebApp", name, {}, opts);
-    const { nodes, balancer, rollingSteps, readyTimeout, ...shared } = args;
+    const { nodes, balancer, rollingSteps, running, readyTimeout, ...shared } = args;
     this.containers = {};
     let before: NodesReady | undefined;
     for (const [i, group] of splitIntoGroups(nodes, rollingSteps).entries()) {
-      const opts = { parent: this, dependsOn: before ? [before] : [] };
+      const inTurn = { parent: this, dependsOn: before ? [before] : [] };
       for (const member of group) {
+        const opts = running.has(member.name) ? inTurn : { parent: this };
         this.containers[member.name] = createMemberContainer({ member, ...shared }, opts);
       }
       const containers = Object.fromEntries(
         group.map((member) => [member.name, this.containers[member.name].id]),
       );
-      before = new NodesReady(`group${i + 1}`, { balancer, containers, readyTimeout }, opts);
+      before = new NodesReady(`group${i + 1}`, { balancer, containers, readyTimeout }, inTurn);
     }
     this.ready = before!;
     this.registerOutputs({});

@@ -7,7 +7,9 @@ import { renderFor } from "../golden";
 import { LAB } from "./labConfig";
 
 jest.mock("../../images/bundle", () => ({ bundlePrograms: jest.fn() }));
-jest.mock("../../components/preflight", () => ({ preflight: jest.fn() }));
+jest.mock("../../components/preflight", () => ({
+  preflight: () => Promise.resolve(new Set(["s1"])),
+}));
 
 /** A resource as the program registered it. */
 interface Registered {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import {
   complaintOf,
+  listRunning,
   findProblems,
   preflight,
   type Plan,
@@ -308,4 +309,25 @@ test("an engine that does not answer is named by its address and what chose it",
     if (before === undefined) delete process.env.DOCKER_HOST;
     else process.env.DOCKER_HOST = before;
   }
+});
+
+test("the nodes that run are those of the lab's own containers that do", () => {
+  const plan = planOf();
+  const others = [container("x-s1", "other", at("127.0.0.1", 1)), container("y-s1", "test")];
+  const listed = (containers: Container[]) => [...listRunning(plan, { ...bare, containers })];
+  expect(listed(deployed.containers)).toEqual(["s1", "s2"]);
+  expect(listed(deployed.containers.slice(0, 2))).toEqual(["s1"]);
+  expect(listed(others)).toEqual([]);
+  expect(listed([container("x-s1", "test")])).toEqual([]);
+});
+
+test("more nodes than the kernel has neighbours for are refused, with what raises it", () => {
+  const problems = (nodeCount: number, neighbours?: number) =>
+    findProblems(planOf({ nodeCount, nodePorts: 0 }), { ...bare, neighbours });
+  expect(problems(31, 1024)).toEqual([]);
+  expect(problems(200)).toEqual([]);
+  expect(problems(32, 1024)).toEqual([
+    "nodeCount: 32 is not allowed; 31 at most while this host's kernel keeps 1024 neighbours, " +
+      "or first run as root: sysctl -w net.ipv4.neigh.default.gc_thresh3=2178",
+  ]);
 });

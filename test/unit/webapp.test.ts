@@ -53,18 +53,26 @@ test.each([
   expect(response.headers.get("set-cookie")).toBeNull();
 });
 
-test.each([
-  ['{"delay":-1}', "body/delay must be >= 0"],
-  ['{"delay":60001}', "body/delay must be <= 60000"],
-  ['{"delay":"5"}', "body/delay must be integer"],
-  ['{"delay":1.5}', "body/delay must be integer"],
-  ["{}", "body must have required property 'delay'"],
-  ['{"delay":1,"more":2}', "body must NOT have additional properties"],
-  ["slow", "Body is not valid JSON but content-type is set to 'application/json'"],
-])("POST /delay refuses %s", async (body, message) => {
+test.each(
+  ["{}", "[]", "null", "5", '{"delay":1,"more":2}'].concat(
+    ["-1", "60001", '"5"', "1.5", "null", "1e999"].map((delay) => `{"delay":${delay}}`),
+  ),
+)("POST /delay refuses %s", async (body) => {
   const response = await setDelay(body);
   expect(response.status).toBe(400);
-  expect(await response.json()).toMatchObject({ message });
+  expect(await response.json()).toEqual({
+    statusCode: 400,
+    error: "Bad Request",
+    message: 'the body has to be {"delay": <whole ms from 0 to 60000>}',
+  });
+});
+
+test("POST /delay refuses what is no valid JSON", async () => {
+  const response = await setDelay("slow");
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({
+    message: "Body is not valid JSON but content-type is set to 'application/json'",
+  });
 });
 
 test("POST /delay refuses what is not JSON", async () => {
