@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { LabCheckout } from "../test/e2e/checkout";
 import { configuratorLog } from "../test/e2e/balancer";
 import { memoryOf } from "./memory";
+import { withNeighbours } from "./neighbours";
 import { timed, up } from "./measure";
 import { seconds, type Report } from "./report";
 
@@ -143,7 +144,11 @@ function toReport(rows: Row[]): Report {
 }
 
 /** @param progress called with a line for a person who waits */
-export async function benchGrowth(progress: (line: string) => void): Promise<Report> {
+export function benchGrowth(progress: (line: string) => void): Promise<Report> {
+  return withNeighbours(Math.max(...STEPS), progress, () => grow(progress));
+}
+
+async function grow(progress: (line: string) => void): Promise<Report> {
   const lab = await LabCheckout.create("bench-growth");
   try {
     await lab.configure("nodePorts", 0);

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { LabCheckout } from "../test/e2e/checkout";
 import { timed } from "./measure";
+import { withNeighbours } from "./neighbours";
 import { median, seconds, times, type Report } from "./report";
 
 const NODE_COUNTS = [2, 10, 50];
@@ -91,7 +92,11 @@ function toReport(rows: Row[]): Report {
 }
 
 /** @param progress called with a line for a person who waits */
-export async function benchPreview(progress: (line: string) => void): Promise<Report> {
+export function benchPreview(progress: (line: string) => void): Promise<Report> {
+  return withNeighbours(Math.max(...NODE_COUNTS), progress, () => preview(progress));
+}
+
+async function preview(progress: (line: string) => void): Promise<Report> {
   const empty = createEmptyProgram();
   const lab = await LabCheckout.create("bench-preview");
   try {
