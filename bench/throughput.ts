@@ -53,6 +53,7 @@ async function startPeer(lab: LabCheckout, nodes: number, port: number): Promise
     Image: topology.images.ha,
     Entrypoint: ["sh", "-c", 'echo "$CONFIG" >/tmp/peer.cfg; exec haproxy -W -db -f /tmp/peer.cfg'],
     Env: [`CONFIG=${config}`],
+    ExposedPorts: { "80/tcp": {} },
     HostConfig: {
       NetworkMode: `${lab.config.namePrefix}heig`,
       PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: `${port}` }] },
