@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { hostname } from "node:os";
+import type Docker from "dockerode";
 import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
 import { paths } from "../images/ha/configurator/paths";
 import { addressOn } from "../providers/address";
-import { chooseEndpoint, connectEngine, runInContainer } from "../providers/engine";
+import { chooseEndpoint, connectEngine, runInContainer, type Endpoint } from "../providers/engine";
 import { overlaps, parseSubnet } from "./addressPlan";
 import { refusal, refuseIfAny, type LabConfig } from "./config";
 import { TEMPLATE } from "./haproxyConfig";
@@ -14,6 +15,9 @@ import { STACK_LABEL, type PublishedPort, type Topology } from "./topology";
 
 /** The oldest engine that the lab is tested with; older ones don't run on cgroup v2 hosts either. */
 const MIN_ENGINE = { version: "20.10", api: "1.41" };
+
+/** A busy engine takes seconds. */
+const ANSWER_WITHIN_S = 30;
 
 /** The size of the kernel's table of neighbours. */
 const NEIGHBOURS = "net.ipv4.neigh.default.gc_thresh3";
@@ -281,17 +285,29 @@ function renderTemplate({ topology, servers }: Plan): { text: string } | { probl
   }
 }
 
+/** As dockerode has them; its types don't say so. */
+interface Abortable {
+  version(options: { abortSignal: AbortSignal }): Promise<Docker.DockerVersion>;
+  info(options: { abortSignal: AbortSignal }): Promise<{ Name?: string }>;
+}
+
 /** The thin part: a few questions to the engine and the host, all at the same time. */
 async function askAround({ topology }: Plan): Promise<Surroundings> {
-  const { address, source } = chooseEndpoint(process.env);
-  const engine = connectEngine();
-  const [{ Version, ApiVersion }, { Name }, networks, containers, refused] = await Promise.all([
-    engine.version(),
-    engine.info() as Promise<{ Name?: string }>,
-    engine.listNetworks(),
-    engine.listContainers({ all: true }),
-    tryPlaces([topology.balancer, ...topology.nodes].flatMap(({ ports }) => ports)),
-  ]);
+  const endpoint = chooseEndpoint(process.env);
+  const { address, source } = endpoint;
+  const engine = connectEngine() as Docker & Abortable;
+  const ask = (options: { abortSignal: AbortSignal }) =>
+    Promise.all([
+      engine.version(options),
+      engine.info(options),
+      engine.listNetworks(options),
+      engine.listContainers({ all: true, ...options }),
+      tryPlaces([topology.balancer, ...topology.nodes].flatMap(({ ports }) => ports)),
+    ]);
+  const [{ Version, ApiVersion }, { Name }, networks, containers, refused] = await inTime(
+    ask,
+    endpoint,
+  );
   // In a virtual machine or another container the engine's ports are not this host's.
   const isHere = address.startsWith("unix://") && Name === hostname();
   return {
@@ -319,6 +335,28 @@ async function askAround({ topology }: Plan): Promise<Surroundings> {
     refused: isHere ? refused : {},
     neighbours: isHere ? readNeighbours() : undefined,
   };
+}
+
+/**
+ * Gives up on questions after a while: an engine may accept a connection and then say nothing.
+ *
+ * @throws if there was no answer in time, or as the questions do
+ */
+async function inTime<T>(
+  ask: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  { address, source }: Endpoint,
+): Promise<T> {
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), 1000 * ANSWER_WITHIN_S);
+  try {
+    return await ask({ abortSignal: patience.signal });
+  } catch (error) {
+    if (!patience.signal.aborted) throw error;
+    const engine = `the Docker engine at ${address} (${source})`;
+    throw new Error(`${engine}: no answer within ${ANSWER_WITHIN_S} s`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Undefined where the kernel does not say. */

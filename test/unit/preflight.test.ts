@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import fc from "fast-check";
 import {
   complaintOf,
@@ -330,4 +332,33 @@ test("more nodes than the kernel has neighbours for are refused, with what raise
     "nodeCount: 32 is not allowed; 31 at most while this host's kernel keeps 1024 neighbours, " +
       "or first run as root: sysctl -w net.ipv4.neigh.default.gc_thresh3=2178",
   ]);
+});
+
+test("an engine that accepts a connection and says nothing is given up on", async () => {
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const address = `tcp://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const before = process.env.DOCKER_HOST;
+  process.env.DOCKER_HOST = address;
+  jest.useFakeTimers({ doNotFake: ["nextTick", "setImmediate", "queueMicrotask"] });
+  try {
+    // With a connection of its own: the program has one for all its questions.
+    await jest.isolateModulesAsync(async () => {
+      const fresh = jest.requireActual<{ preflight: typeof preflight }>(
+        "../../components/preflight",
+      );
+      const outcome = expect(fresh.preflight(planOf())).rejects.toThrow(
+        "nothing was changed, because\n" +
+          `  the Docker engine at ${address} (DOCKER_HOST): no answer within 30 s`,
+      );
+      await once(silent, "connection");
+      jest.advanceTimersByTime(30_000);
+      await outcome;
+    });
+  } finally {
+    jest.useRealTimers();
+    if (before === undefined) delete process.env.DOCKER_HOST;
+    else process.env.DOCKER_HOST = before;
+    silent.close();
+  }
 });
