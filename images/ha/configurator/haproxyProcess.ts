@@ -26,7 +26,7 @@ export interface Worker {
  */
 export function checkConfig(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile("haproxy", ["-c", "-f", path], (error, stdout, stderr) =>
+    execFile("haproxy", ["-c", "-f", path], { maxBuffer: 2 ** 24 }, (error, stdout, stderr) =>
       resolve(error ? `${stdout}${stderr}`.trim() || error.message : undefined),
     );
   });
