@@ -80,11 +80,11 @@ function draw({ load: { exchanges }, marks }: Trial): string {
   }));
   const lostOf = (method: Exchange["method"]) =>
     countBySteps(exchanges.filter((one) => one.lost !== undefined && one.method === method));
-  const lasted = Math.max(...exchanges.map(({ at, took }) => at + took)) / 1000;
+  const lasted = Math.ceil(Math.max(...exchanges.map(({ at, took }) => at + took)) / 1000);
   const plots = [
     { title: `answers of each node in ${STEP_MS} ms`, top: 50, height: 130 },
-    { title: "time to the answer by when it was sent, ms", top: 230, height: 150 },
-    { title: `lost in ${STEP_MS} ms`, top: 430, height: 70 },
+    { title: "time to the answer by when it was sent, ms", top: 245, height: 150 },
+    { title: `lost in ${STEP_MS} ms`, top: 460, height: 70 },
   ];
   const moments = {
     silent: true,
@@ -93,7 +93,7 @@ function draw({ load: { exchanges }, marks }: Trial): string {
     label: { formatter: "{b}", fontSize: 9 },
     data: Object.entries(marks).map(([name, at]) => ({ name, xAxis: at / 1000 })),
   };
-  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 880, height: 540 });
+  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 880, height: 580 });
   chart.setOption({
     animation: false,
     title: plots.map(({ title, top }) => ({
@@ -101,7 +101,7 @@ function draw({ load: { exchanges }, marks }: Trial): string {
       top: top - 38,
       textStyle: { fontSize: 11 },
     })),
-    legend: { bottom: 0, textStyle: { fontSize: 10 } },
+    legend: { bottom: 0, itemGap: 20, textStyle: { fontSize: 10 } },
     grid: plots.map(({ top, height }) => ({ left: 50, right: 20, top, height })),
     xAxis: plots.map((_, gridIndex) => ({ gridIndex, type: "value", min: 0, max: lasted })),
     yAxis: plots.map((_, gridIndex) => ({ gridIndex, type: gridIndex === 1 ? "log" : "value" })),

@@ -110,7 +110,8 @@ export function toSvg(plot: Plot): string {
     animation: false,
     backgroundColor: "#fff",
     title: { text: plot.title, left: "center" },
-    legend: { bottom: 0 },
+    // Without a browser the width of text is only estimated.
+    legend: { bottom: 0, itemGap: 24 },
     grid: { left: 70, right: 30, top: 50, bottom: isLines ? 75 : 60 },
     xAxis: isLines
       ? { type: "value", name: plot.xTitle, nameLocation: "middle", nameGap: 28 }
