@@ -1,9 +1,8 @@
 /** The table of `npm run chaos`, and its page with each trial over time. */
-import * as echarts from "echarts";
 import { SHAPES, summarize, type Exchange } from "../test/e2e/load";
 import { sortNodes } from "../haproxy/render";
 import { judge, type Trial } from "../test/e2e/trial";
-import { toMarkdownTable } from "./report";
+import { drawSvg, toMarkdownTable } from "./report";
 
 const HEAD = [
   ["fault", "answers", "shape", "sent", "lost", "p99", "slowest", "aim", "POSTs", "unanswered"],
@@ -93,9 +92,7 @@ function draw({ load: { exchanges }, marks }: Trial): string {
     label: { formatter: "{b}", fontSize: 9 },
     data: Object.entries(marks).map(([name, at]) => ({ name, xAxis: at / 1000 })),
   };
-  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 880, height: 580 });
-  chart.setOption({
-    animation: false,
+  const option = {
     title: plots.map(({ title, top }) => ({
       text: title,
       top: top - 38,
@@ -119,10 +116,8 @@ function draw({ load: { exchanges }, marks }: Trial): string {
         data: lostOf(method),
       })),
     ],
-  });
-  const svg = chart.renderToSVGString();
-  chart.dispose();
-  return svg;
+  };
+  return drawSvg(option, 880, 580);
 }
 
 function renderTrial(trial: Trial, index: number): string {

@@ -4,11 +4,10 @@
  */
 import type { ContainerInspectInfo } from "dockerode";
 import { join } from "node:path";
-import { imageNames } from "../components/topology";
-import { findOnPath, installPackages } from "../tools/setup/commands";
+import { imageNames, STACK_LABEL } from "../components/topology";
 import { findFreePorts, LabCheckout } from "../test/e2e/checkout";
 import { names } from "../test/e2e/observe";
-import { run, timed, up, whenAnswered } from "./measure";
+import { needProgram, run, timed, whenAnswered } from "./measure";
 import { median, seconds, times, type Comparison, type Report } from "./report";
 
 const ROUNDS = 3;
@@ -104,7 +103,7 @@ async function describeByHand(lab: LabCheckout) {
     ["ha", ...names(NODES)].map((name) => lab.container(name).inspect()),
   );
   const network = `${lab.config.namePrefix}heig`;
-  const label = `dynamic-scaling-lab.stack=${lab.stack}`;
+  const label = `${STACK_LABEL}=${lab.stack}`;
   const subnet = String(lab.config.subnet);
   return {
     network: ["docker", "network", "create", "--subnet", subnet, "--label", label, network],
@@ -132,7 +131,7 @@ async function takeOwn(samples: Samples, lab: LabCheckout): Promise<void> {
   await takeRound(samples, {
     port: Number(lab.config.httpPort),
     declare: (nodes) => lab.configure("nodeCount", nodes),
-    apply: () => up(lab),
+    apply: () => lab.up(),
   });
 }
 
@@ -231,10 +230,7 @@ function toReport(own: Samples, compose: Samples, bare: number[]): Report {
 
 /** @param progress called with a line for a person who waits */
 export async function benchDeploy(progress: (line: string) => void): Promise<Report> {
-  if (!findOnPath("docker-compose")) {
-    progress("installing Debian's docker-compose, to compare with");
-    await installPackages("docker-compose");
-  }
+  await needProgram("docker-compose", "to compare with", progress);
   const [own, compose] = [noSamples(), noSamples()];
   const bare: number[] = [];
   const lab = await LabCheckout.create("bench-deploy");

@@ -1,10 +1,12 @@
 /** `up` to many nodes: what one more costs as their number grows, and what it costs `ha`. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readNeighbours } from "../components/neighbours";
 import { LabCheckout } from "../test/e2e/checkout";
 import { configuratorLog } from "../test/e2e/balancer";
 import { memoryOf } from "./memory";
 import { withNeighbours } from "./neighbours";
-import { timed, up } from "./measure";
+import { run, timed } from "./measure";
 import { seconds, type Report } from "./report";
 
 const STEPS = [10, 50, 100, 200];
@@ -44,7 +46,7 @@ interface Neighbours {
   overflows: number;
 }
 
-function readNeighbours(): Neighbours {
+function readUse(): Neighbours {
   const text = readFileSync("/proc/net/stat/arp_cache", "utf8");
   // A row for each processor; the number of entries is the same in all.
   const [header, ...rows] = text
@@ -69,7 +71,9 @@ async function timePhases(lab: LabCheckout): Promise<{ all: number; phases: numb
       if (pattern?.test(line) && (take === "last" || Number.isNaN(begins[i]))) begins[i] = now;
     }
   };
-  const all = await timed(() => up(lab, onLine));
+  const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
+  const command = [join(lab.folder, "tools/pulumi/pulumi"), ...args];
+  const all = await timed(() => run(command, { cwd: lab.folder, onLine }));
   const ends = [...begins.slice(1), all];
   return { all, phases: ends.map((end, i) => end - begins[i]) };
 }
@@ -78,19 +82,18 @@ async function measure(lab: LabCheckout, nodes: number, added: number): Promise<
   await lab.configure("nodeCount", nodes);
   const { all, phases } = await timePhases(lab);
   const applies = (await configuratorLog(lab)).filter((line) => line.startsWith("applied by "));
-  const empty = await timed(() => up(lab));
+  const empty = await timed(() => lab.up());
   return {
     ...{ nodes, added, up: all, phases, empty },
     apply: /^applied by (.+ in \d+ ms)/.exec(applies.at(-1) ?? "")?.[1] ?? "",
     balancer: (await memoryOf(lab, "ha")).all,
     node: (await memoryOf(lab, "s1")).all,
-    neighbours: readNeighbours(),
+    neighbours: readUse(),
   };
 }
 
 function toReport(rows: Row[]): Report {
   const perNode = ({ up, empty, added }: Row) => (1000 * (up - empty)) / added;
-  const threshold = readFileSync("/proc/sys/net/ipv4/neigh/default/gc_thresh3", "utf8").trim();
   return {
     comparisons: rows
       .filter(({ nodes }) => nodes >= 50)
@@ -139,7 +142,7 @@ function toReport(rows: Row[]): Report {
         })),
       },
     ],
-    notes: [`The kernel's table of neighbours holds ${threshold} (gc_thresh3).`],
+    notes: [`The kernel's table of neighbours holds ${readNeighbours()} (gc_thresh3).`],
   };
 }
 

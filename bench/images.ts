@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { imageNames } from "../components/topology";
 import { LabCheckout } from "../test/e2e/checkout";
-import { run, timed, up } from "./measure";
+import { run, timed } from "./measure";
 import { median, megabytes, seconds, times, type Report } from "./report";
 
 const ROUNDS = 5;
@@ -31,7 +31,7 @@ async function measure(lab: LabCheckout, images: Names, round: number): Promise<
   const before = await layersOf();
   const source = join(lab.folder, "images/webapp/src/app.ts");
   changeLine(source, /hello: "[^"]*"/, `hello: "round ${round}"`);
-  const output = await up(lab);
+  const output = await lab.up();
   const own = /docker:index:Image webapp updated \(([\d.]+)s\)/.exec(output);
   if (own === null) throw new Error(`the web image was not built again:\n${output}`);
   const layers = (await layersOf()).filter((layer) => !before.includes(layer)).length;

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import type { LabCheckout } from "../test/e2e/checkout";
+import { findOnPath, installPackages } from "../tools/setup/commands";
 
 const POLL_MS = 4;
 
@@ -96,8 +96,13 @@ export async function whenAnswered(port: number, nodes: number, patienceMs: numb
   await whenTrue(condition, patienceMs);
 }
 
-/** `pulumi up --skip-preview` of a lab, its lines as they come. */
-export function up(lab: LabCheckout, onLine?: RunOptions["onLine"]): Promise<string> {
-  const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
-  return run([`${lab.folder}/tools/pulumi/pulumi`, ...args], { cwd: lab.folder, onLine });
+/** Sees to it that a program of Debian's is there. */
+export async function needProgram(
+  name: string,
+  purpose: string,
+  progress: (line: string) => void,
+): Promise<void> {
+  if (findOnPath(name)) return;
+  progress(`installing Debian's ${name}, ${purpose}`);
+  await installPackages(name);
 }

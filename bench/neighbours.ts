@@ -1,7 +1,6 @@
-/** Room for many nodes in the kernel's table of neighbours; see components/preflight.ts. */
-import { readFileSync, writeFileSync } from "node:fs";
-
-const LIMIT = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
+/** Room for many nodes in the kernel's table of neighbours. */
+import { writeFileSync } from "node:fs";
+import { NEIGHBOURS, NEIGHBOURS_FILE, readNeighbours, roomFor } from "../components/neighbours";
 
 /** @throws unless this is root's, who may */
 export async function withNeighbours<T>(
@@ -9,14 +8,14 @@ export async function withNeighbours<T>(
   progress: (line: string) => void,
   work: () => Promise<T>,
 ): Promise<T> {
-  const before = readFileSync(LIMIT, "utf8").trim();
-  const needed = 2 * (nodes + 1) ** 2;
-  if (Number(before) >= needed) return work();
-  progress(`raises gc_thresh3 from ${before} to ${needed} until it has ended, for ${nodes} nodes`);
-  writeFileSync(LIMIT, String(needed));
+  const before = readNeighbours();
+  const needed = roomFor(nodes);
+  if (before === undefined || before >= needed) return work();
+  progress(`raises ${NEIGHBOURS} from ${before} to ${needed} until it has ended`);
+  writeFileSync(NEIGHBOURS_FILE, String(needed));
   try {
     return await work();
   } finally {
-    writeFileSync(LIMIT, before);
+    writeFileSync(NEIGHBOURS_FILE, String(before));
   }
 }

@@ -5,9 +5,10 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { LabCheckout } from "../test/e2e/checkout";
-import { timed } from "./measure";
+import { checkout, launcher } from "../tools/setup/places";
+import { run, timed } from "./measure";
 import { withNeighbours } from "./neighbours";
 import { median, seconds, times, type Report } from "./report";
 
@@ -15,9 +16,6 @@ const NODE_COUNTS = [2, 10, 50];
 const RUNS = 5;
 /** The number of nodes that the aim is about. */
 const AIMED_AT = 10;
-
-const checkout = resolve(__dirname, "..");
-const launcher = join(checkout, "tools/pulumi/pulumi");
 
 function createEmptyProgram(): string {
   const folder = mkdtempSync(join(tmpdir(), "bench-empty-"));
@@ -34,11 +32,9 @@ function createEmptyProgram(): string {
   return folder;
 }
 
-function timePreview(folder: string, stack: string): number {
-  const started = performance.now();
+function timePreview(folder: string, stack: string): Promise<number> {
   const args = ["preview", "--expect-no-changes", "--stack", stack, "--non-interactive"];
-  execFileSync(launcher, args, { cwd: folder, stdio: "ignore" });
-  return (performance.now() - started) / 1000;
+  return timed(() => run([launcher, ...args], { cwd: folder }));
 }
 
 interface Row {
@@ -108,8 +104,8 @@ async function preview(progress: (line: string) => void): Promise<Report> {
       const pairs: { own: number; empty: number }[] = [];
       for (let run = 0; run < RUNS; run++) {
         pairs.push({
-          empty: timePreview(empty, "bench"),
-          own: timePreview(lab.folder, lab.stack),
+          empty: await timePreview(empty, "bench"),
+          own: await timePreview(lab.folder, lab.stack),
         });
       }
       rows.push({

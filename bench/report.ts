@@ -98,7 +98,6 @@ export function toMarkdown(title: string, { tables, plots, notes }: Report): str
 
 /** A plot as an SVG document of its own. */
 export function toSvg(plot: Plot): string {
-  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 760, height: 380 });
   const isLines = plot.kind === "lines";
   const series = plot.series.map(({ name, values }) => ({
     name,
@@ -106,8 +105,7 @@ export function toSvg(plot: Plot): string {
     ...(plot.kind === "stacked" && { stack: "all" }),
     data: values.map((value, i) => (isLines ? [plot.x[i], value ?? "-"] : (value ?? "-"))),
   }));
-  chart.setOption({
-    animation: false,
+  const option: echarts.EChartsCoreOption = {
     backgroundColor: "#fff",
     title: { text: plot.title, left: "center" },
     // Without a browser the width of text is only estimated.
@@ -118,7 +116,14 @@ export function toSvg(plot: Plot): string {
       : { type: "category", data: plot.categories },
     yAxis: { type: "value", name: plot.unit },
     series,
-  });
+  };
+  return drawSvg(option, 760, 380);
+}
+
+/** @param width and height in pixels */
+export function drawSvg(option: echarts.EChartsCoreOption, width: number, height: number): string {
+  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
+  chart.setOption({ animation: false, ...option });
   const svg = chart.renderToSVGString();
   chart.dispose();
   return svg;

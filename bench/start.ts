@@ -5,12 +5,11 @@
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { NestedEngine } from "../test/e2e/nestedEngine";
+import { checkout } from "../tools/setup/places";
 import { run } from "./measure";
 import { seconds, type Report } from "./report";
-
-const checkout = resolve(__dirname, "..");
 
 /** The steps by the line that ends each, in their order. */
 const STEPS: [name: string, end: RegExp][] = [

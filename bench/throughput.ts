@@ -6,10 +6,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import { planTopology } from "../components/topology";
-import { findOnPath, installPackages } from "../tools/setup/commands";
 import { findFreePorts, LabCheckout } from "../test/e2e/checkout";
 import { configOf } from "../test/e2e/observe";
-import { run, whenAnswered } from "./measure";
+import { needProgram, run, whenAnswered } from "./measure";
 import { median, times, type Report } from "./report";
 
 const NODE_COUNTS = [1, 2, 10];
@@ -142,10 +141,7 @@ function toReport(rows: Row[]): Report {
 
 /** @param progress called with a line for a person who waits */
 export async function benchThroughput(progress: (line: string) => void): Promise<Report> {
-  if (!findOnPath("wrk")) {
-    progress("installing Debian's wrk, to send the requests");
-    await installPackages("wrk");
-  }
+  await needProgram("wrk", "to send the requests", progress);
   const lab = await LabCheckout.create("bench-through");
   try {
     const { httpPort } = await findFreePorts("bench-minimal");

@@ -11,6 +11,7 @@ import { overlaps, parseSubnet } from "./addressPlan";
 import { refusal, refuseIfAny, type LabConfig } from "./config";
 import { TEMPLATE } from "./haproxyConfig";
 import { HAND_LABEL } from "./member";
+import { NEIGHBOURS, neighboursOf, nodesWithin, readNeighbours, roomFor } from "./neighbours";
 import { STACK_LABEL, type PublishedPort, type Topology } from "./topology";
 
 /** The oldest engine that the lab is tested with; older ones don't run on cgroup v2 hosts either. */
@@ -18,9 +19,6 @@ const MIN_ENGINE = { version: "20.10", api: "1.41" };
 
 /** A busy engine takes seconds. */
 const ANSWER_WITHIN_S = 30;
-
-/** The size of the kernel's table of neighbours. */
-const NEIGHBOURS = "net.ipv4.neigh.default.gc_thresh3";
 
 /** What the lab is going to be. */
 export interface Plan {
@@ -202,17 +200,12 @@ function listHandMade({ stack }: LabConfig, { containers, networks }: Surroundin
     });
 }
 
-/**
- * By gossip each member speaks to every other, and the host to all: the kernel has an entry for each
- * such pair in one table (arp(7), gc_thresh3). A full table drops packets of whoever comes next.
- */
 function checkNeighbours({ config }: Plan, { neighbours }: Surroundings): string[] {
-  const needed = (config.nodeCount + 1) ** 2;
-  if (neighbours === undefined || needed <= neighbours) return [];
-  const most = Math.floor(Math.sqrt(neighbours)) - 1;
+  const { nodeCount } = config;
+  if (neighbours === undefined || neighboursOf(nodeCount) <= neighbours) return [];
   const allowed =
-    `${most} at most while this host's kernel keeps ${neighbours} neighbours, ` +
-    `or first run as root: sysctl -w ${NEIGHBOURS}=${2 * needed}`;
+    `${nodesWithin(neighbours)} at most while this host's kernel keeps ${neighbours} neighbours, ` +
+    `or first run as root: sysctl -w ${NEIGHBOURS}=${roomFor(nodeCount)}`;
   return [refusal(config, "nodeCount", allowed)];
 }
 
@@ -356,15 +349,6 @@ async function inTime<T>(
     throw new Error(`${engine}: no answer within ${ANSWER_WITHIN_S} s`, { cause: error });
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** Undefined where the kernel does not say. */
-function readNeighbours(): number | undefined {
-  try {
-    return Number(readFileSync(`/proc/sys/${NEIGHBOURS.replaceAll(".", "/")}`, "utf8"));
-  } catch {
-    return undefined;
   }
 }
 
