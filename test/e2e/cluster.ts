@@ -139,3 +139,24 @@ export async function addByHand(
   await prepare(container);
   await container.start();
 }
+
+/** How often a freeze is asked for: runc's own patience is some milliseconds. */
+const FREEZE_TRIES = 20;
+
+/**
+ * Pauses a node, as `docker pause` does. On cgroup v1 runc cannot always freeze a container whose
+ * processes are just forking; it thaws it again, says so, and leaves it to the caller to ask once
+ * more (opencontainers/runc#2791: "still a game of chances", #4388). Any other error is thrown.
+ */
+export async function pauseNode(lab: LabCheckout, name: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await lab.container(name).pause();
+      return;
+    } catch (error) {
+      const isRefused = (error as Error).message.includes("unable to freeze");
+      if (!isRefused || tries === FREEZE_TRIES) throw error;
+    }
+    await delay(LOOK_EVERY_MS);
+  }
+}

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { LabCheckout } from "./checkout";
-import { addByHand, awaitAgreement } from "./cluster";
+import { addByHand, awaitAgreement, pauseNode } from "./cluster";
 import { eventually, get, inContainer, names, portOf, runningServers } from "./observe";
 
 /** Limits of a fault; no GET may be lost unless there is an outage. */
@@ -208,7 +208,7 @@ export const FAULTS: Fault[] = [
     name: "docker pause",
     nodes: 3,
     async inject(lab) {
-      await together(lab.container("s2").pause(), delay(HANG_MS));
+      await together(pauseNode(lab, "s2"), delay(HANG_MS));
       await sees(lab, "s2", false);
     },
     heal: (lab) => lab.container("s2").unpause(),

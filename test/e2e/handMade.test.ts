@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { LabCheckout, engine, type Outcome } from "./checkout";
-import { expectAgreement } from "./cluster";
+import { expectAgreement, pauseNode } from "./cluster";
 import { countAnswers, identity, inContainer, names } from "./observe";
 
 jest.setTimeout(300_000);
@@ -230,7 +230,7 @@ test("status says where the views differ, and when they agree again", async () =
   );
   expect((await statusOf(0)).at(-1)).toBe("All agree.");
 
-  await lab.container("s2").pause();
+  await pauseNode(lab, "s2");
   const said = (await statusOf(1)).at(-1);
   await lab.container("s2").unpause();
   expect(said).toMatch(

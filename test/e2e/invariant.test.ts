@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 import { LabCheckout } from "./checkout";
-import { addByHand, expectAgreement } from "./cluster";
+import { addByHand, expectAgreement, pauseNode } from "./cluster";
 import { configOnDisk, names, previewed } from "./observe";
 
 jest.setTimeout(900_000);
@@ -70,7 +70,7 @@ class Lane {
       start: [state === "exited", () => container.start()],
       kill: [isRunning, () => container.kill()],
       restart: [isRunning || state === "exited", () => container.restart({ t: 10 })],
-      pause: [isRunning, () => container.pause()],
+      pause: [isRunning, () => pauseNode(this.lab, step.name)],
       unpause: [state === "paused", () => container.unpause()],
     };
     const [isPossible, work] = steps[step.do];
