@@ -12,6 +12,8 @@ import { seconds, type Report } from "./report";
 const STEPS = [10, 50, 100, 200];
 /** So many agents and checks on few cores take their time, s. */
 const READY_TIMEOUT = 900;
+/** A machine with too many nodes stands still: then the growth ends, ms. */
+const UP_TIMEOUT = 900_000;
 
 /** What an `up` is busy with, one after the other, and which line of its output begins it. */
 const PHASES: { name: string; line?: RegExp; take?: "last" }[] = [
@@ -73,7 +75,7 @@ async function timePhases(lab: LabCheckout): Promise<{ all: number; phases: numb
   };
   const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
   const command = [join(lab.folder, "tools/pulumi/pulumi"), ...args];
-  const all = await timed(() => run(command, { cwd: lab.folder, onLine }));
+  const all = await timed(() => run(command, { cwd: lab.folder, onLine, timeout: UP_TIMEOUT }));
   const ends = [...begins.slice(1), all];
   return { all, phases: ends.map((end, i) => end - begins[i]) };
 }
@@ -92,7 +94,7 @@ async function measure(lab: LabCheckout, nodes: number, added: number): Promise<
   };
 }
 
-function toReport(rows: Row[]): Report {
+function toReport(rows: Row[], end: string[]): Report {
   const perNode = ({ up, empty, added }: Row) => (1000 * (up - empty)) / added;
   return {
     comparisons: rows
@@ -142,7 +144,7 @@ function toReport(rows: Row[]): Report {
         })),
       },
     ],
-    notes: [`The kernel's table of neighbours holds ${readNeighbours()} (gc_thresh3).`],
+    notes: [`The kernel's table of neighbours holds ${readNeighbours()} (gc_thresh3).`, ...end],
   };
 }
 
@@ -160,9 +162,14 @@ async function grow(progress: (line: string) => void): Promise<Report> {
     const rows: Row[] = [];
     for (const nodes of STEPS) {
       progress(`${nodes} nodes`);
-      rows.push(await measure(lab, nodes, nodes - (rows.at(-1)?.nodes ?? 2)));
+      try {
+        rows.push(await measure(lab, nodes, nodes - (rows.at(-1)?.nodes ?? 2)));
+      } catch (error) {
+        const [reason] = (error as Error).message.split("\n");
+        return toReport(rows, [`**${nodes} nodes were not reached:** ${reason}`]);
+      }
     }
-    return toReport(rows);
+    return toReport(rows, []);
   } finally {
     await lab.remove();
   }

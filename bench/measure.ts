@@ -1,5 +1,6 @@
 /** The clock of the benchmark: commands, and when something can first be seen from outside. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
@@ -13,6 +14,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Called with each line at the moment it is printed. */
   onLine?: (line: string) => void;
+  /** After so many ms it is ended. */
+  timeout?: number;
 }
 
 /**
@@ -23,12 +26,13 @@ export interface RunOptions {
  */
 export async function run(
   [command, ...args]: string[],
-  { cwd, env, onLine }: RunOptions = {},
+  { cwd, env, onLine, timeout }: RunOptions = {},
 ): Promise<string> {
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    timeout,
   });
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
@@ -37,11 +41,10 @@ export async function run(
       onLine?.(line);
     });
   }
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject).on("close", resolve);
-  });
+  const [code, signal] = (await once(child, "close")) as [number | null, string | null];
   const output = lines.join("\n");
-  if (code !== 0) throw new Error(`${command} ${args.join(" ")} exited with ${code}:\n${output}`);
+  if (code !== 0)
+    throw new Error(`${command} ${args.join(" ")} ended with ${code ?? signal}:\n${output}`);
   return output;
 }
 

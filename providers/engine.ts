@@ -1,6 +1,7 @@
 /** The one way to a Docker engine, for the providers and the tools. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { createRequire, Module } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -51,15 +52,39 @@ export function connectEngine(): Docker {
  * @throws if the address is of a kind that is not supported.
  */
 export function connectTo(endpoint: Endpoint): Docker {
-  // Loaded at the first call that needs the engine: a preview that changes nothing needs none, and
-  // dockerode takes as long to load as all the rest of a provider.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const Client = require("dockerode") as typeof Docker;
+  const Client = loadClient();
   const docker = new Client(toOptions(endpoint));
   const dial = docker.modem.dial.bind(docker.modem);
   docker.modem.dial = (options, callback) =>
     dial(options, (error, result) => callback?.(error && explainError(error, endpoint), result));
   return docker;
+}
+
+/**
+ * Loads dockerode, which takes as long as all the rest of a provider: hence at the first call that
+ * needs the engine, and without its greater half, an SSH client and a gRPC server. These are one
+ * function each and are loaded when that is called, for an ssh:// engine or a BuildKit session.
+ */
+function loadClient(): typeof Docker {
+  const dockerode = createRequire(require.resolve("dockerode"));
+  const modem = createRequire(dockerode.resolve("docker-modem"));
+  loadWhenCalled(dockerode, "./session");
+  loadWhenCalled(modem, "./ssh");
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  return require("dockerode") as typeof Docker;
+}
+
+/** Puts a function in place of a module that is one, as seen from another module. */
+function loadWhenCalled(from: NodeJS.Require, name: string): void {
+  const path = from.resolve(name);
+  if (from.cache[path]) return;
+  const standIn = new Module(path);
+  standIn.loaded = true;
+  standIn.exports = (...args: unknown[]): unknown => {
+    delete from.cache[path];
+    return (from(name) as (...args: unknown[]) => unknown)(...args);
+  };
+  from.cache[path] = standIn;
 }
 
 /** Whether an error is the engine's answer that something is not (or no longer) there. */

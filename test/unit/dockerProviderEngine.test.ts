@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -63,4 +64,25 @@ test.each([
   await expect(connectTo(chooseEndpoint({ DOCKER_HOST: address })).ping()).rejects.toThrow(
     `the Docker engine at ${address} (DOCKER_HOST): ${reason}`,
   );
+});
+
+// In a process of its own: jest keeps what is loaded elsewhere.
+test.each([
+  ["unix:///nowhere.sock", "connect ENOENT /nowhere.sock", []],
+  ["ssh://somebody@127.0.0.1:1", "connect ECONNREFUSED 127.0.0.1:1", ["ssh2"]],
+])("the way to %s loads what it needs", (address, reason, needed) => {
+  const script = `
+    const { connectTo } = require("./providers/engine");
+    connectTo({ address: "${address}", source: "a test" }).ping().catch(({ message }) => {
+      const files = Object.keys(require.cache);
+      const loaded = ["ssh2", "@grpc/grpc-js", "@grpc/proto-loader"].filter((name) =>
+        files.some((file) => file.includes("/node_modules/" + name + "/")));
+      console.log(JSON.stringify({ message, loaded }));
+      process.exit();
+    });`;
+  const node = [process.execPath, "--no-deprecation", "--require", "tsx/cjs", "--eval", script];
+  expect(JSON.parse(execFileSync(node[0], node.slice(1), { encoding: "utf8" }))).toEqual({
+    message: `the Docker engine at ${address} (a test): ${reason}`,
+    loaded: needed,
+  });
 });
