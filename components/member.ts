@@ -27,7 +27,7 @@ export interface MemberContainer {
   logOpts: Record<string, string>;
 }
 
-/** Plain data from which components/container.ts and tools/node.ts each make a container. */
+/** Plain data from which components/container.ts and tools/nodePlan.ts each make a container. */
 export function describeMember(
   { name, role }: Pick<Member, "name" | "role">,
   label: Topology["label"],

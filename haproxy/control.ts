@@ -76,3 +76,8 @@ export interface ServerStatus extends ProxyNode {
   /** Whether another check is under way. */
   checking: boolean;
 }
+
+/** Whether HAProxy's last check has passed and the server gets requests. */
+export function isServing({ check, status }: ServerStatus): boolean {
+  return check === "L7OK" && status === "UP";
+}

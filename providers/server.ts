@@ -63,8 +63,6 @@ export interface Diff {
   /** By property path, such as `envs[1]` or `logOpts["max-size"]`. */
   detailed: Record<string, DiffKind>;
   deleteBeforeReplace?: boolean;
-  /** Outputs that an update in place keeps. */
-  stables?: string[];
 }
 
 export interface CheckFailure {
@@ -366,8 +364,7 @@ function toDiffResponse(diff: Diff): rpc.DiffResponse {
     .setHasdetaileddiff(true)
     .setDiffsList(topLevel(paths))
     .setReplacesList(topLevel(paths.filter(([, kind]) => kind.endsWith("-replace"))))
-    .setDeletebeforereplace(diff.deleteBeforeReplace ?? false)
-    .setStablesList(diff.stables ?? []);
+    .setDeletebeforereplace(diff.deleteBeforeReplace ?? false);
   for (const [path, kind] of paths) {
     response.getDetaileddiffMap().set(path, new rpc.PropertyDiff().setKind(KINDS[kind]));
   }

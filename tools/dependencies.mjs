@@ -1,4 +1,4 @@
-// Runs before `npm start` and `npm test`, when node_modules may not be there: Node's own modules only.
+// Runs before the set-up and the tests, when node_modules may not be there: Node's own modules only.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -37,8 +37,9 @@ function stop(message) {
   process.exit(1);
 }
 
-if (Number(process.versions.node.split(".")[0]) < 20) {
-  stop(`Node.js 20 or newer is needed; this is ${process.version}. See https://nodejs.org/`);
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  stop(`Node.js 20.19 or newer is needed; this is ${process.version}. See https://nodejs.org/`);
 }
 if (
   !isInstalled(readPackages("package-lock.json"), readPackages("node_modules/.package-lock.json"))

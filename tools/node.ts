@@ -8,13 +8,7 @@ import { parseArgs } from "node:util";
 import { KEY_FILE } from "../components/member";
 import { connectEngine, isNotFound } from "../providers/engine";
 import { findLab, readCluster, requireBalancer, type Lab, type LabContainer } from "./lab";
-import {
-  chooseRemoval,
-  describeContainer,
-  isServing,
-  planAddition,
-  type Addition,
-} from "./nodePlan";
+import { chooseRemoval, describeContainer, planAddition, serves, type Addition } from "./nodePlan";
 import { chooseStack, runCommand } from "./stack";
 import { compareViews } from "./statusPlan";
 import { formatTable } from "./table";
@@ -78,7 +72,7 @@ async function waitUntilServing(
   while (Date.now() < deadline) {
     try {
       const cluster = await readCluster(balancer);
-      if (isServing(cluster, addition)) return;
+      if (serves(cluster, addition)) return;
       problem = undefined;
     } catch (error) {
       // The balancer may be restarting: what counts is whether it serves at last.

@@ -3,7 +3,7 @@ import type Docker from "dockerode";
 import { dockersRange, parseSubnet } from "../components/addressPlan";
 import { describeMember } from "../components/member";
 import { imageNames, STACK_LABEL } from "../components/topology";
-import type { ClusterView } from "../haproxy/control";
+import { isServing, type ClusterView } from "../haproxy/control";
 import { NODE_NAME } from "../haproxy/render";
 import type { Lab, LabContainer } from "./lab";
 
@@ -126,13 +126,9 @@ export function describeContainer(
 }
 
 /** Whether the balancer sends requests to a node, because its own health check has passed. */
-export function isServing({ servers = [] }: ClusterView, { name, address }: Addition): boolean {
+export function serves({ servers = [] }: ClusterView, { name, address }: Addition): boolean {
   return servers.some(
-    (server) =>
-      server.name === name &&
-      server.address === address &&
-      server.status.startsWith("UP") &&
-      server.check === "L7OK",
+    (server) => server.name === name && server.address === address && isServing(server),
   );
 }
 

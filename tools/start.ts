@@ -33,7 +33,7 @@ To try next:
  * A stack file without the committed salt, which only the empty passphrase fits. A file that holds
  * secrets keeps its salt: they could not be read again.
  */
-export function withoutSalt(stackFile: string): string {
+function withoutSalt(stackFile: string): string {
   return /^\s+secure:/m.test(stackFile)
     ? stackFile
     : stackFile.replace(/^encryptionsalt:.*\n/m, "");

@@ -86,7 +86,7 @@ export function image(connect: () => Docker): ResourceType<ImageInputs, Values> 
 }
 
 /** Where the build's files are, both relative to the working directory. */
-export function toBuildContext({ context = ".", dockerfile }: Build): BuildContext {
+function toBuildContext({ context = ".", dockerfile }: Build): BuildContext {
   return { folder: context, dockerfile: dockerfile ?? join(context, "Dockerfile") };
 }
 

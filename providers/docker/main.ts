@@ -1,6 +1,7 @@
 /**
  * A stand-in for the official Docker plugin on machines that can't download it: the resources and
- * properties that this project's program uses, with the same operations, diffs and containers.
+ * properties that this project's program and the recorded steps use (test/e2e/recorded), with the same
+ * operations, diffs and containers.
  */
 import { connectEngine } from "../engine";
 import { serve } from "../server";

@@ -143,7 +143,7 @@ export function toNetworkOptions(inputs: NetworkInputs): Docker.NetworkCreateOpt
 }
 
 /** What the engine says, in the program's words. */
-export function toNetworkState(info: Docker.NetworkInspectInfo, inputs: Values): Values {
+function toNetworkState(info: Docker.NetworkInspectInfo, inputs: Values): Values {
   return {
     // Lets the official plugin take the state over.
     __meta: '{"schema_version":"1"}',

@@ -21,7 +21,7 @@ export interface VolumeInputs extends Values {
   labels?: Label[];
 }
 
-export const VOLUME: Properties = {
+const VOLUME: Properties = {
   name: { shape: "string", required: true },
   driver: { shape: "string", computed: true },
   driverOpts: { shape: { map: "string" } },
@@ -87,7 +87,7 @@ export function volume(connect: () => Docker): ResourceType<VolumeInputs, Values
 }
 
 /** What the engine says, in the program's words. */
-export function toVolumeState(info: Docker.VolumeInspectInfo): Values {
+function toVolumeState(info: Docker.VolumeInspectInfo): Values {
   return {
     // Lets the official plugin take the state over.
     __meta: '{"schema_version":"1"}',

@@ -1,12 +1,8 @@
-import { setTimeout as delay } from "node:timers/promises";
-import type { ConfigStatus, ControlRequest } from "../../haproxy/control";
+import type { ConfigStatus } from "../../haproxy/control";
 import { revisionOf, type Declaration } from "../../haproxy/declaration";
-import { askConfigurator, type Outcome } from "../configurator";
 import { isNotFound } from "../engine";
 import { isUnknown, type Context, type DiffKind, type ResourceType } from "../server";
-
-const DEFAULT_TIMEOUT_SECONDS = 60;
-const RETRY_MS = 100;
+import { ask, askUntilDone } from "./balancer";
 
 /** Inputs and state alike: what was declared, and to which container. */
 export interface HaproxyConfigProperties {
@@ -71,29 +67,22 @@ export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigP
 };
 
 /**
- * Pushes the declaration and waits until every declared node serves. A balancer that is starting,
- * or restarts in the middle, is waited for and told again.
+ * Pushes the declaration and waits until every declared node serves.
  *
- * @throws Error when the balancer refuses the declaration, is gone, or the deadline passes
+ * @throws Error when the balancer refuses the declaration, is gone, or the time is over
  */
 async function push(inputs: HaproxyConfigProperties, context: Context): Promise<void> {
-  const seconds = context.timeoutSeconds || DEFAULT_TIMEOUT_SECONDS;
-  const deadline = Date.now() + seconds * 1000;
-  for (;;) {
-    const deadlineMs = deadline - Date.now();
-    const { __declaration: declaration, backends: containers } = inputs;
-    const request = { do: "push", declaration, containers, deadlineMs } as const;
-    const outcome = await ask(inputs.container, request, context).catch((error: Error) => {
-      if (!isNotFound(error)) throw error;
-      throw new Error("the balancer's container is gone; make it again with: pulumi up --refresh");
-    });
-    if ("done" in outcome) return;
-    if ("refused" in outcome) throw new Error(outcome.refused);
-    if (Date.now() > deadline) {
-      throw new Error(`no answer from the balancer in ${seconds} s: ${outcome.unavailable}`);
-    }
-    await delay(RETRY_MS, undefined, { signal: context.signal });
-  }
+  const { container, __declaration: declaration, backends: containers } = inputs;
+  await askUntilDone(context, (deadlineMs) =>
+    ask(container, { do: "push", declaration, containers, deadlineMs }, context).catch(
+      (error: Error) => {
+        if (!isNotFound(error)) throw error;
+        throw new Error(
+          "the balancer's container is gone; make it again with: pulumi up --refresh",
+        );
+      },
+    ),
+  );
 }
 
 async function readStatus(
@@ -109,12 +98,4 @@ async function readStatus(
     if (isNotFound(error)) return "gone";
     throw error;
   }
-}
-
-function ask(container: string, request: ControlRequest, context: Context): Promise<Outcome> {
-  const { log, signal } = context;
-  return askConfigurator(container, request, {
-    onProgress: (line) => log("info", line, true),
-    signal,
-  });
 }

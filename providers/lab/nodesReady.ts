@@ -1,10 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { askConfigurator } from "../configurator";
 import { connectEngine, isNotFound } from "../engine";
 import type { Context, DiffKind, ResourceType } from "../server";
-
-const DEFAULT_TIMEOUT_SECONDS = 60;
-const RETRY_MS = 100;
+import { ask, askUntilDone } from "./balancer";
 
 /** Inputs and state alike. */
 export interface NodesReadyProperties {
@@ -53,26 +49,16 @@ function listReplaced(olds: NodesReadyProperties, news: NodesReadyProperties): s
 }
 
 /**
- * Waits until the balancer uses the nodes. One that is down has nothing to lose; one that restarts
- * is waited for.
+ * Waits until the balancer uses the nodes. One that is down has nothing to lose.
  *
  * @throws Error naming the nodes that do not serve at the deadline, with their last checks
  */
 async function awaitServing(balancer: string, names: string[], context: Context): Promise<void> {
-  const { log, signal, timeoutSeconds } = context;
-  const seconds = timeoutSeconds || DEFAULT_TIMEOUT_SECONDS;
-  const deadline = Date.now() + seconds * 1000;
-  while (await isRunning(balancer)) {
-    const request = { do: "awaitServing", names, deadlineMs: deadline - Date.now() } as const;
-    const onProgress = (line: string) => log("info", line, true);
-    const outcome = await askConfigurator(balancer, request, { onProgress, signal });
-    if ("done" in outcome) return;
-    if ("refused" in outcome) throw new Error(outcome.refused);
-    if (Date.now() > deadline) {
-      throw new Error(`no answer from the balancer in ${seconds} s: ${outcome.unavailable}`);
-    }
-    await delay(RETRY_MS, undefined, { signal });
-  }
+  await askUntilDone(context, async (deadlineMs) =>
+    (await isRunning(balancer))
+      ? ask(balancer, { do: "awaitServing", names, deadlineMs }, context)
+      : undefined,
+  );
 }
 
 async function isRunning(balancer: string): Promise<boolean> {

@@ -32,7 +32,7 @@ interface Look {
 }
 
 /** The nodes that run, declared and by hand, as the engine has them. */
-export async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
+async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
   const filters = { label: [`dynamic-scaling-lab.stack=${lab.stack}`], status: ["running"] };
   const running = await lab.host.engine.listContainers({ filters });
   const network = `${lab.config.namePrefix}heig`;
@@ -47,7 +47,7 @@ export async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
 }
 
 /** haproxy.cfg as the renderer makes it of these nodes with the template in the lab's copy. */
-export function renderedFor(lab: LabCheckout, nodes: readonly ProxyNode[]): string {
+function renderedFor(lab: LabCheckout, nodes: readonly ProxyNode[]): string {
   const template = readFileSync(join(lab.folder, "haproxy/haproxy.cfg.hbs"), "utf8");
   return renderHaproxyConfig(template, planTopology(configOf(lab, 1)).proxy, nodes);
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
@@ -15,6 +16,12 @@ const defaults = {
   stack: "dev",
   ...Object.fromEntries(Object.entries(project.config).map(([key, value]) => [key, value.default])),
 } as unknown as LabConfig;
+
+// The file changes whenever somebody uses the checkout, so an own value is soon committed with it.
+test("a fresh clone has the defaults: its stack file sets nothing", () => {
+  const committed = execFileSync("git", ["show", "HEAD:Pulumi.dev.yaml"], { encoding: "utf8" });
+  expect(Object.keys(parse(committed) as object)).toEqual(["encryptionsalt"]);
+});
 
 /** What the user reads, without the first line. */
 function problemsOf(config: LabConfig): string {

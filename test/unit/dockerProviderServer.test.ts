@@ -106,7 +106,7 @@ test("gives a detailed diff", async () => {
     ],
     diffsList: ["value", "other"],
     replacesList: ["value"],
-    stablesList: ["id"],
+    stablesList: [],
     deletebeforereplace: true,
   });
 });

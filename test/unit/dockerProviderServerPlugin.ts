@@ -17,7 +17,6 @@ const thing: ResourceType<Inputs, object> = {
       changes: olds.value !== news.value,
       detailed: { "value[0].a": "update-replace", other: "add" },
       deleteBeforeReplace: true,
-      stables: ["id"],
     };
   },
   async create(inputs, { name, preview, timeoutSeconds, signal, log }) {

@@ -1,6 +1,6 @@
 import type { ClusterView, Member, ServerStatus } from "../../haproxy/control";
 import type { Lab, LabContainer } from "../../tools/lab";
-import { chooseRemoval, describeContainer, isServing, planAddition } from "../../tools/nodePlan";
+import { chooseRemoval, describeContainer, planAddition, serves } from "../../tools/nodePlan";
 
 const container = (name: string, more: Partial<LabContainer> = {}): LabContainer => ({
   id: `id-${name}`,
@@ -146,7 +146,7 @@ const up: ServerStatus = {
 
 test.each<[string, ServerStatus[] | undefined, boolean]>([
   ["UP and checked", [{ ...up, checking: true }], true],
-  ["about to be UP", [{ ...up, status: "UP 1/2" }], true],
+  ["failing its checks", [{ ...up, status: "UP 1/2" }], false],
   ["not checked yet", [{ ...up, check: "INI" }], false],
   ["DOWN", [{ ...up, status: "DOWN" }], false],
   ["in maintenance", [{ ...up, status: "MAINT" }], false],
@@ -156,7 +156,7 @@ test.each<[string, ServerStatus[] | undefined, boolean]>([
   ["HAProxy does not run", undefined, false],
 ])("serving? %s", (_, servers, expected) => {
   const addition = { name: "s11", containerName: "x-s11", address: "10.20.30.252" };
-  expect(isServing({ ...cluster, servers }, addition)).toBe(expected);
+  expect(serves({ ...cluster, servers }, addition)).toBe(expected);
 });
 
 test("only a node added by hand is removed, any other is left with what to do", () => {

@@ -1,10 +1,10 @@
 import { get } from "node:http";
-import type { ServerStatus } from "../../../haproxy/control";
+import { isServing, type ServerStatus } from "../../../haproxy/control";
 import type { Declaration } from "../../../haproxy/declaration";
 import type { ProxyNode } from "../../../haproxy/render";
 import type { Health } from "./membership";
 
-/** How long a node may be unknown to gossip, and down, before it is taken for gone. */
+/** How long a node that gossip does not know may be down before it is taken for gone. */
 const LOST_AFTER_MS = 5000;
 const PROBE_TIMEOUT_MS = 500;
 
@@ -57,11 +57,6 @@ export class HealthRecord {
     const since = this.downSince.get(name);
     return since !== undefined && Date.now() - since > LOST_AFTER_MS;
   }
-}
-
-/** Whether HAProxy's last check has passed and the server gets requests. */
-export function isServing({ check, status }: ServerStatus): boolean {
-  return check === "L7OK" && status === "UP";
 }
 
 function judgeServer(server: ServerStatus): Health {

@@ -27,7 +27,7 @@ export interface Evidence {
   /** The nodes that are in now. */
   previous: ProxyNode[];
   health: (name: string) => Health;
-  /** Whether a node has been down, and unknown to gossip, for longer than a start takes. */
+  /** Whether a node has been down for longer than a start takes. */
   isLost: (name: string) => boolean;
   /** Name of the member that this balancer is itself. */
   self: string;

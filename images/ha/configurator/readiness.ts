@@ -1,9 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { ServerStatus } from "../../../haproxy/control";
+import { isServing, type ServerStatus } from "../../../haproxy/control";
 import type { Declaration } from "../../../haproxy/declaration";
 import { isDraining } from "./apply";
 import { readWorker, type Worker } from "./haproxyProcess";
-import { isServing } from "./health";
 import { readNodes } from "./nodesFolder";
 import { paths } from "./paths";
 

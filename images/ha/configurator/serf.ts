@@ -36,7 +36,7 @@ function parseMembers(json: string): Member[] {
 
 /** What Serf's event handler passes on: the event and a line for each member. */
 export interface GossipEvent {
-  /** `member-join`, `member-leave`, …, or the query's name: `announce`, `leave`. */
+  /** `member-join`, `member-leave`, …, or the query's name: `announce`, `leave`, `rejoin`. */
   event: string;
   members: Omit<Member, "status">[];
 }

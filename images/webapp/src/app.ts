@@ -22,7 +22,7 @@ export interface Identity {
 }
 
 /** Longest delay that POST /delay takes, ms. */
-export const MAX_DELAY_MS = 60_000;
+const MAX_DELAY_MS = 60_000;
 const SESSION_LIFETIME_MS = 30 * 60_000;
 const MAX_SESSIONS = 10_000;
 
