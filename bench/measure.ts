@@ -14,8 +14,6 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Called with each line at the moment it is printed. */
   onLine?: (line: string) => void;
-  /** After so many ms it is ended. */
-  timeout?: number;
 }
 
 /**
@@ -26,13 +24,12 @@ export interface RunOptions {
  */
 export async function run(
   [command, ...args]: string[],
-  { cwd, env, onLine, timeout }: RunOptions = {},
+  { cwd, env, onLine }: RunOptions = {},
 ): Promise<string> {
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout,
   });
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
