@@ -261,8 +261,9 @@ test("a service is restarted in any member, and nothing else", async () => {
     const { code, output } = await tool("service", "restart", member, service);
     const words =
       /^(\w+) of (\w+) runs again after \d+\.\d s: pid (\d+) before, now pid (\d+)\.\n$/;
-    const [, ...said] = words.exec(output) ?? [output];
-    expect({ code, said: said.slice(0, 2) }).toEqual({ code: 0, said: [service, member] });
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(words) as string });
+    const [, ...said] = words.exec(output)!;
+    expect(said.slice(0, 2)).toEqual([service, member]);
     expect(list.output).toMatch(new RegExp(`^${service} +up +${said[2]} +\\d+ s$`, "m"));
     const pid = await inContainer(lab, member, "s6-svstat", "-o", "pid", `/etc/s6/${service}`);
     expect(pid.trim()).toBe(said[3]);

@@ -107,3 +107,22 @@ test("a request that comes while the application stops, on a connection from bef
   expect(answer).toMatch(/^connection: close\r$/im);
   await closed;
 });
+
+test("an application that stops waits neither for a silent connection nor for one kept alive", async () => {
+  const stopping = createApp({ host: "s1", tag: "s1", ip: "10.0.0.1" });
+  const address = await stopping.listen({ host: "127.0.0.1", port: 0 });
+  const body = JSON.stringify({ delay: 100 });
+  const headers = { "content-type": "application/json" };
+  await fetch(`${address}/delay`, { method: "POST", headers, body });
+  const { port } = stopping.server.address() as AddressInfo;
+  const silent = connect(port, "127.0.0.1");
+  const busy = connect(port, "127.0.0.1");
+  const received = new Promise((resolve) => stopping.server.once("request", resolve));
+  busy.write("GET / HTTP/1.1\r\nHost: s1\r\n\r\n");
+  await received;
+  // Without help both would be open for more than the time that a test has.
+  const [answer, unsaid] = await Promise.all([text(busy), text(silent), stopping.close()]);
+  expect(answer).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+  expect(answer).toMatch(/^connection: close\r$/im);
+  expect(unsaid).toBe("");
+});

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import cookie from "@fastify/cookie";
 import session, { type SessionStore } from "@fastify/session";
@@ -23,6 +24,8 @@ export interface Identity {
 
 /** Longest delay that POST /delay takes, ms. */
 const MAX_DELAY_MS = 60_000;
+/** How long an app that stops waits for a first word on a connection. */
+const SILENCE_MS = 500;
 const SESSION_LIFETIME_MS = 30 * 60_000;
 const MAX_SESSIONS = 10_000;
 
@@ -63,6 +66,31 @@ function readDelay(body: unknown): number | undefined {
   return isDelay && Object.keys(rest).length === 0 ? delay : undefined;
 }
 
+/**
+ * Has close() end when the requests in flight are answered. By itself it closes only the connections
+ * that are idle at that moment: one with an answer to come would be kept alive after it, and one on
+ * which nothing was ever sent, as HAProxy and browsers open them ahead, kept for a minute.
+ */
+function closeSoon(app: FastifyInstance): void {
+  const connections = new Set<Socket>();
+  app.server.on("connection", (socket: Socket) => {
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
+  });
+  let isClosing = false;
+  app.addHook("preClose", (done) => {
+    isClosing = true;
+    const closeSilent = () => {
+      for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
+    };
+    setTimeout(closeSilent, SILENCE_MS).unref();
+    done();
+  });
+  app.addHook("onSend", async (_request, reply) => {
+    if (isClosing) reply.header("connection", "close");
+  });
+}
+
 /** The lab's web application, not yet listening. */
 export function createApp(identity: Identity): FastifyInstance {
   let delayMs = 0;
@@ -76,6 +104,7 @@ export function createApp(identity: Identity): FastifyInstance {
   app.addHook("onSend", async (_request, reply) => {
     reply.header("x-backend-ip", identity.ip);
   });
+  closeSoon(app);
 
   // HAProxy's check. It says whether the process serves, so a slow node (/delay) stays in rotation.
   app.get("/health", () => ({ status: "ok" }));
