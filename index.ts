@@ -1,11 +1,11 @@
 import * as docker from "@pulumi/docker";
-import { readConfig } from "./components/config";
+import { readConfig } from "./config/labConfig";
 import { GossipKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
 import { LoadBalancer } from "./components/loadBalancer";
-import { preflight } from "./components/preflight";
-import { skipPromiseTraces } from "./components/stackTraces";
-import { planTopology, type PublishedPort } from "./components/topology";
+import { preflight } from "./preflight/preflight";
+import { skipPromiseTraces } from "./config/stackTraces";
+import { planTopology, type PublishedPort } from "./config/topology";
 import { WebApp } from "./components/webapp";
 
 skipPromiseTraces();

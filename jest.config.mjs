@@ -7,7 +7,7 @@ export default {
     {
       displayName: "e2e",
       testMatch: ["<rootDir>/test/e2e/**/*.test.ts"],
-      globalSetup: "<rootDir>/test/e2e/oneAtATime.ts",
+      globalSetup: "<rootDir>/test/support/oneAtATime.ts",
       transform,
     },
   ],

@@ -7,9 +7,9 @@
  * sticky sessions: a cookie is made of the server's address.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { configuratorLog, push, type Pushed, readPushed } from "../test/e2e/balancer";
-import { LabCheckout } from "../test/e2e/checkout";
-import { type LoadResult, underLoad } from "../test/e2e/load";
+import { configuratorLog, push, type Pushed, readPushed } from "../test/support/balancer";
+import { LabCheckout } from "../test/support/checkout";
+import { type LoadResult, underLoad } from "../test/support/load";
 import { quantile, type Comparison, type Report } from "./report";
 
 const SERVER_COUNTS = [2, 50, 200];

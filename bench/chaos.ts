@@ -1,5 +1,5 @@
 /**
- * `npm run chaos`: every fault of test/e2e/faults.ts under load, with answers of 1 ms and of 100 ms,
+ * `npm run chaos`: every fault of test/support/faults.ts under load, with answers of 1 ms and of 100 ms,
  * one after the other on one lab. Prints a table of what was sent, lost and slowest, and writes
  * bench/results/chaos.md and chaos.html, the latter with plots over time. Fails when a GET was lost
  * or a POST sent twice; times are shown beside their aims. `npm run chaos -- <words>` tries the
@@ -7,10 +7,10 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { LabCheckout } from "../test/e2e/checkout";
-import { FAULTS, settle, type Fault } from "../test/e2e/faults";
-import { names } from "../test/e2e/observe";
-import { judge, tryFault, type Trial } from "../test/e2e/trial";
+import { LabCheckout } from "../test/support/checkout";
+import { FAULTS, settle, type Fault } from "../test/support/faults";
+import { names } from "../test/support/observe";
+import { judge, tryFault, type Trial } from "../test/support/trial";
 import { renderPage, tabulate, toMarkdown } from "./chaosReport";
 
 const DELAYS_MS = [1, 100];

@@ -1,7 +1,7 @@
 /** The table of `npm run chaos`, and its page with each trial over time. */
-import { SHAPES, summarize, type Exchange } from "../test/e2e/load";
+import { SHAPES, summarize, type Exchange } from "../test/support/load";
 import { sortNodes } from "../haproxy/render";
-import { judge, type Trial } from "../test/e2e/trial";
+import { judge, type Trial } from "../test/support/trial";
 import { drawSvg, toMarkdownTable } from "./report";
 
 const HEAD = [

@@ -4,9 +4,9 @@
  */
 import type { ContainerInspectInfo } from "dockerode";
 import { join } from "node:path";
-import { imageNames, STACK_LABEL } from "../components/topology";
-import { findFreePorts, LabCheckout } from "../test/e2e/checkout";
-import { names } from "../test/e2e/observe";
+import { imageNames, STACK_LABEL } from "../config/topology";
+import { findFreePorts, LabCheckout } from "../test/support/checkout";
+import { names } from "../test/support/observe";
 import { needProgram, run, timed, whenAnswered } from "./measure";
 import { median, seconds, times, type Comparison, type Report } from "./report";
 

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { readNeighbours } from "../components/neighbours";
-import { LabCheckout } from "../test/e2e/checkout";
-import { configuratorLog } from "../test/e2e/balancer";
+import { readNeighbours } from "../preflight/neighbours";
+import { LabCheckout } from "../test/support/checkout";
+import { configuratorLog } from "../test/support/balancer";
 import { memoryOf } from "./memory";
 import { withNeighbours } from "./neighbours";
 import { run, timed } from "./measure";
@@ -78,7 +78,7 @@ async function timePhases(lab: LabCheckout): Promise<{ all: number; phases: numb
     }
   };
   const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
-  const command = [join(lab.folder, "tools/pulumi/pulumi"), ...args];
+  const command = [join(lab.folder, "cli/pulumi/pulumi"), ...args];
   const all = await timed(() => run(command, { cwd: lab.folder, onLine }));
   const ends = [...begins.slice(1), all];
   return { all, phases: ends.map((end, i) => end - begins[i]) };

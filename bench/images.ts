@@ -1,8 +1,8 @@
 /** What an image costs to build again after one changed line, beside `docker build`, and its bytes. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { imageNames } from "../components/topology";
-import { LabCheckout } from "../test/e2e/checkout";
+import { imageNames } from "../config/topology";
+import { LabCheckout } from "../test/support/checkout";
 import { run, timed } from "./measure";
 import { median, megabytes, seconds, times, type Report } from "./report";
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { findOnPath, installPackages } from "../tools/setup/commands";
+import { findOnPath, installPackages } from "../cli/setup/commands";
 
 const POLL_MS = 4;
 

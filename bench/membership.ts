@@ -2,9 +2,9 @@
  * How fast the balancer follows its nodes, and what a node costs: each figure over several runs on
  * one lab under a client's requests.
  */
-import { LabCheckout } from "../test/e2e/checkout";
-import { addByHand, addressIn, awaitAgreement } from "../test/e2e/cluster";
-import { portOf, runningServers } from "../test/e2e/observe";
+import { LabCheckout } from "../test/support/checkout";
+import { addByHand, addressIn, awaitAgreement } from "../test/support/cluster";
+import { portOf, runningServers } from "../test/support/observe";
 import { ask, whenTrue } from "./measure";
 import { memoryOf } from "./memory";
 import { quantile, type Report } from "./report";

@@ -1,6 +1,6 @@
 /** What a lab's container takes of the host's memory. */
 import { readFileSync } from "node:fs";
-import type { LabCheckout } from "../test/e2e/checkout";
+import type { LabCheckout } from "../test/support/checkout";
 
 export interface Memory {
   /** Of the container as `docker stats` shows it, MB. */

@@ -1,6 +1,6 @@
 /** Room for many nodes in the kernel's table of neighbours. */
 import { writeFileSync } from "node:fs";
-import { NEIGHBOURS, NEIGHBOURS_FILE, readNeighbours, roomFor } from "../components/neighbours";
+import { NEIGHBOURS, NEIGHBOURS_FILE, readNeighbours, roomFor } from "../preflight/neighbours";
 
 /** @throws unless this is root's, who may */
 export async function withNeighbours<T>(

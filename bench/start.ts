@@ -1,13 +1,13 @@
 /**
  * `npm start` of a fresh clone by its steps: with every cache empty, then again with them warm. Both
- * on an engine of their own (test/e2e/nestedEngine.ts), so that a lab that runs here is not touched;
+ * on an engine of their own (test/support/nestedEngine.ts), so that a lab that runs here is not touched;
  * its installation is the one step that is left out.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { NestedEngine } from "../test/e2e/nestedEngine";
-import { checkout } from "../tools/setup/places";
+import { NestedEngine } from "../test/support/nestedEngine";
+import { checkout } from "../cli/setup/places";
 import { run } from "./measure";
 import { seconds, type Report } from "./report";
 

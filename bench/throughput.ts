@@ -5,9 +5,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type Docker from "dockerode";
-import { planTopology } from "../components/topology";
-import { findFreePorts, LabCheckout } from "../test/e2e/checkout";
-import { configOf } from "../test/e2e/observe";
+import { planTopology } from "../config/topology";
+import { findFreePorts, LabCheckout } from "../test/support/checkout";
+import { configOf } from "../test/support/observe";
 import { needProgram, run, whenAnswered } from "./measure";
 import { median, times, type Report } from "./report";
 

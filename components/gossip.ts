@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { HAND_LABEL } from "./member";
+import { HAND_LABEL } from "../config/member";
 
 /** The key that encrypts gossip, made once by providers/lab when the lab is first deployed. */
 export class GossipKey extends pulumi.CustomResource {

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Declaration } from "../haproxy/declaration";
+import type { Declaration } from "../configurator/protocol/declaration";
 import { renderHaproxyConfig } from "../haproxy/render";
 
 /** Where the checkout has the one template. */

@@ -1,6 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { bundlePrograms } from "../images/bundle";
+import { bundlePrograms } from "../bundles/imagePrograms";
 
 /** What the three images are called and marked with. */
 export interface LabImagesArgs {

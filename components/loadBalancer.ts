@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { Declaration } from "../haproxy/declaration";
+import type { Declaration } from "../configurator/protocol/declaration";
 import type { ProxyNode, ProxySettings } from "../haproxy/render";
-import { createMemberContainer } from "./container";
+import { createMemberContainer } from "./memberContainer";
 import { HaproxyConfig, TEMPLATE } from "./haproxyConfig";
-import type { Member, Topology } from "./topology";
+import type { Member, Topology } from "../config/topology";
 
 export interface LoadBalancerArgs {
   member: Member;

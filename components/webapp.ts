@@ -1,8 +1,8 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { createMemberContainer } from "./container";
+import { createMemberContainer } from "./memberContainer";
 import { NodesReady } from "./nodesReady";
-import type { Member, Topology } from "./topology";
+import type { Member, Topology } from "../config/topology";
 
 export interface WebAppArgs {
   /** The nodes; their number decides how many containers exist. */

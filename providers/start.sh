@@ -8,7 +8,7 @@ providers=$(dirname "$(readlink -f "$0")")
 checkout=$providers/..
 bundle=$providers/dist/$1.js
 
-if [ ! -e "$bundle" ] || [ -n "$(find "$providers" "$checkout/haproxy" \
+if [ ! -e "$bundle" ] || [ -n "$(find "$providers" "$checkout/haproxy" "$checkout/docker" "$checkout/config" "$checkout/configurator" \
   "$checkout/node_modules/.package-lock.json" -newer "$bundle" -type f ! -path "$providers/dist/*" |
   head -n 1)" ]; then
   # Renamed when whole: two commands may start at the same time.

@@ -3,8 +3,8 @@ import { Interface, createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { pack } from "tar-stream";
-import { isNotFound, withoutFrames } from "../engine";
-import { CheckFailure, Context, PartialFailure, ResourceType } from "../server";
+import { isNotFound, withoutFrames } from "../../docker/engine";
+import { CheckFailure, Context, PartialFailure, ResourceType } from "../pluginServer";
 import {
   COMPUTED_OUTPUTS,
   CONTAINER,

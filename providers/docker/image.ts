@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
 import type Docker from "dockerode";
-import { CheckFailure, Context, ResourceType, UNKNOWN, hasUnknown, secret } from "../server";
+import { CheckFailure, Context, ResourceType, UNKNOWN, hasUnknown, secret } from "../pluginServer";
 import { BuildContext, digestContext, packContext } from "./buildContext";
 import { BuildMessage, BuildProgress } from "./buildProgress";
 import { Properties, Values, checkInputs, refuse, withoutNotes } from "./properties";

@@ -3,8 +3,8 @@
  * properties that this project's program and the recorded steps use (test/e2e/recorded), with the same
  * operations, diffs and containers.
  */
-import { connectEngine } from "../engine";
-import { serve } from "../server";
+import { connectEngine } from "../../docker/engine";
+import { serve } from "../pluginServer";
 import { checkSettings } from "./settings";
 import { container } from "./container";
 import { image } from "./image";

@@ -1,6 +1,6 @@
 import type Docker from "dockerode";
-import { isNotFound } from "../engine";
-import { ResourceType } from "../server";
+import { isNotFound } from "../../docker/engine";
+import { ResourceType } from "../pluginServer";
 import {
   LABELS,
   Label,

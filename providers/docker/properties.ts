@@ -2,7 +2,7 @@
  * A resource's properties as one table: what they look like, their defaults and what a change of
  * each means. Checking inputs, comparing them and importing follow from the table.
  */
-import { CheckFailure, Diff, DiffKind, UNKNOWN, isUnknown } from "../server";
+import { CheckFailure, Diff, DiffKind, UNKNOWN, isUnknown } from "../pluginServer";
 
 export type Shape =
   | "string"

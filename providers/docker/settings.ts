@@ -1,4 +1,4 @@
-import { CheckFailure } from "../server";
+import { CheckFailure } from "../pluginServer";
 import { refuse } from "./properties";
 
 /**

@@ -1,8 +1,8 @@
 /** How the lab's resources talk to the balancer's configurator, and how long they wait for it. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { ControlRequest } from "../../haproxy/control";
-import { askConfigurator, type Outcome } from "../configurator";
-import type { Context } from "../server";
+import type { ControlRequest } from "../../configurator/protocol/control";
+import { askConfigurator, type Outcome } from "../../configurator/client";
+import type { Context } from "../pluginServer";
 
 const DEFAULT_TIMEOUT_SECONDS = 60;
 const RETRY_MS = 100;

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { secret, UNKNOWN, type ResourceType } from "../server";
+import { secret, UNKNOWN, type ResourceType } from "../pluginServer";
 
 /** Serf takes keys of 16, 24 or 32 bytes: AES-128, -192 or -256. */
 const KEY_BYTES = 32;

@@ -1,5 +1,5 @@
-import { connectEngine, isNotFound } from "../engine";
-import type { DiffKind, ResourceType } from "../server";
+import { connectEngine, isNotFound } from "../../docker/engine";
+import type { DiffKind, ResourceType } from "../pluginServer";
 
 /** Inputs and state alike. */
 export interface HandMadeNodesProperties {

@@ -1,7 +1,7 @@
-import type { ConfigStatus } from "../../haproxy/control";
-import { revisionOf, type Declaration } from "../../haproxy/declaration";
-import { isNotFound } from "../engine";
-import { isUnknown, type Context, type DiffKind, type ResourceType } from "../server";
+import type { ConfigStatus } from "../../configurator/protocol/control";
+import { revisionOf, type Declaration } from "../../configurator/protocol/declaration";
+import { isNotFound } from "../../docker/engine";
+import { isUnknown, type Context, type DiffKind, type ResourceType } from "../pluginServer";
 import { ask, askUntilDone } from "./balancer";
 
 /** Inputs and state alike: what was declared, and to which container. */

@@ -1,4 +1,4 @@
-import { serve } from "../server";
+import { serve } from "../pluginServer";
 import { gossipKey } from "./gossipKey";
 import { handMadeNodes } from "./handMadeNodes";
 import { haproxyConfig } from "./haproxyConfig";

@@ -1,5 +1,5 @@
-import { connectEngine, isNotFound } from "../engine";
-import type { Context, DiffKind, ResourceType } from "../server";
+import { connectEngine, isNotFound } from "../../docker/engine";
+import type { Context, DiffKind, ResourceType } from "../pluginServer";
 import { ask, askUntilDone } from "./balancer";
 
 /** Inputs and state alike. */

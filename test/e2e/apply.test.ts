@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { Agent, request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import { askConfigurator } from "../../providers/configurator";
+import { askConfigurator } from "../../configurator/client";
 import {
   balancerName,
   configuratorLog,
@@ -17,11 +17,11 @@ import {
   showProcesses,
   stateOf,
   stats,
-} from "./balancer";
-import { LabCheckout } from "./checkout";
-import { expectAgreement } from "./cluster";
-import { describeLoad, underLoad } from "./load";
-import { eventually, get, inContainer, names, portOf } from "./observe";
+} from "../support/balancer";
+import { LabCheckout } from "../support/checkout";
+import { expectAgreement } from "../support/cluster";
+import { describeLoad, underLoad } from "../support/load";
+import { eventually, get, inContainer, names, portOf } from "../support/observe";
 
 jest.setTimeout(300_000);
 

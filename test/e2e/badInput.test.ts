@@ -4,8 +4,8 @@ import { createServer, type Server } from "node:net";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
-import { LabCheckout, engine, type Outcome } from "./checkout";
-import { configOnDisk, countAnswers, identity, portOf, previewed } from "./observe";
+import { LabCheckout, engine, type Outcome } from "../support/checkout";
+import { configOnDisk, countAnswers, identity, portOf, previewed } from "../support/observe";
 
 jest.setTimeout(120_000);
 
@@ -66,7 +66,7 @@ async function refusedBy(command: keyof typeof commands, dockerHost?: string): P
 /** Runs the copy's launcher against another engine. A child gets jest's environment only by hand. */
 function pulumiOn(dockerHost: string, ...args: string[]): Promise<Outcome> {
   const env = { ...process.env, DOCKER_HOST: dockerHost };
-  const script = 'exec tools/pulumi/pulumi "$@" --non-interactive 2>&1';
+  const script = 'exec cli/pulumi/pulumi "$@" --non-interactive 2>&1';
   return new Promise((resolve) =>
     execFile("sh", ["-c", script, "pulumi", ...args], { cwd: lab.folder, env }, (error, stdout) =>
       resolve({ code: error ? Number(error.code) : 0, output: stdout }),

@@ -2,10 +2,10 @@
  * The faults that matter most, in short, each under load: not one GET is lost and no POST is sent
  * twice. All of them, with times to aim at: `npm run chaos`. TRIAL=… tries those whose names match.
  */
-import { LabCheckout } from "./checkout";
-import { FAULTS } from "./faults";
-import { describeLoad } from "./load";
-import { judge, tryFault } from "./trial";
+import { LabCheckout } from "../support/checkout";
+import { FAULTS } from "../support/faults";
+import { describeLoad } from "../support/load";
+import { judge, tryFault } from "../support/trial";
 
 jest.setTimeout(300_000);
 

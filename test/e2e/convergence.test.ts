@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LabCheckout } from "./checkout";
+import { LabCheckout } from "../support/checkout";
 import {
   CONFIG_PATH,
   configOnDisk,
@@ -12,7 +12,7 @@ import {
   portOf,
   previewed,
   runningServers,
-} from "./observe";
+} from "../support/observe";
 
 jest.setTimeout(300_000);
 

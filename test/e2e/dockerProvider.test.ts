@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connectEngine, isNotFound } from "../../providers/engine";
+import { connectEngine, isNotFound } from "../../docker/engine";
 
 const checkout = join(__dirname, "..", "..");
 const recorded = join(__dirname, "recorded");

@@ -8,8 +8,8 @@ import { ContainerInputs } from "../../providers/docker/containerOptions";
 import { ImageInputs, image } from "../../providers/docker/image";
 import { NetworkInputs, network } from "../../providers/docker/network";
 import { Values } from "../../providers/docker/properties";
-import { connectEngine, isNotFound, runInContainer } from "../../providers/engine";
-import { Context, PartialFailure } from "../../providers/server";
+import { connectEngine, isNotFound, runInContainer } from "../../docker/engine";
+import { Context, PartialFailure } from "../../providers/pluginServer";
 
 // A build waits for others on a busy engine.
 jest.setTimeout(60_000);

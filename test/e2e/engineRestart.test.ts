@@ -1,7 +1,7 @@
 /** What is left of a lab when its Docker engine ends and starts again. */
-import { LabCheckout } from "./checkout";
-import { addByHand, expectAgreement } from "./cluster";
-import { NestedEngine, type Ending } from "./nestedEngine";
+import { LabCheckout } from "../support/checkout";
+import { addByHand, expectAgreement } from "../support/cluster";
+import { NestedEngine, type Ending } from "../support/nestedEngine";
 import {
   configOnDisk,
   countAnswers,
@@ -12,7 +12,7 @@ import {
   portOf,
   previewed,
   runningServers,
-} from "./observe";
+} from "../support/observe";
 
 jest.setTimeout(180_000);
 

@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
-import { LabCheckout, engine, type Outcome } from "./checkout";
-import { expectAgreement, pauseNode } from "./cluster";
-import { countAnswers, identity, inContainer, names } from "./observe";
+import { LabCheckout, engine, type Outcome } from "../support/checkout";
+import { expectAgreement, pauseNode } from "../support/cluster";
+import { countAnswers, identity, inContainer, names } from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -20,7 +20,7 @@ const at = (host: number) => String(lab.config.subnet).replace("0/24", String(ho
 
 /** An operator command in the copy. */
 function tool(name: string, ...args: string[]): Promise<Outcome> {
-  const command = ["--require", "tsx/cjs", `tools/${name}.ts`, ...args, ...stackArgs()];
+  const command = ["--require", "tsx/cjs", `cli/${name}.ts`, ...args, ...stackArgs()];
   return new Promise((resolve) =>
     execFile(process.execPath, command, { cwd: lab.folder }, (error, stdout, stderr) =>
       resolve({ code: error ? Number(error.code) : 0, output: stdout + stderr }),

@@ -4,9 +4,9 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { runInContainer } from "../../providers/engine";
-import { listProcesses, type Process } from "../../tools/processes";
-import { LabCheckout, engine } from "./checkout";
+import { runInContainer } from "../../docker/engine";
+import { listProcesses, type Process } from "../../cli/processes";
+import { LabCheckout, engine } from "../support/checkout";
 
 /**
  * Updates that are cut off at random moments. Each has a seed, which is printed and from which all
@@ -86,7 +86,7 @@ type Lives = Record<Victim, { from: number; to: number }>;
 /** An update in a process group of its own, as in a terminal. */
 function startUpdate() {
   const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
-  const child = spawn(join(lab.folder, "tools/pulumi/pulumi"), args, {
+  const child = spawn(join(lab.folder, "cli/pulumi/pulumi"), args, {
     cwd: lab.folder,
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
@@ -193,7 +193,7 @@ function get(port: number): Promise<string> {
 
 /** `npm run repair` in the copy. */
 async function repair(): Promise<string> {
-  const args = ["--require", "tsx/cjs", "tools/repair.ts", "--stack", lab.stack];
+  const args = ["--require", "tsx/cjs", "cli/repair.ts", "--stack", lab.stack];
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: lab.folder });
   return stdout;
 }

@@ -4,9 +4,9 @@
  * sequences that once failed are kept in {@link KEPT}.
  */
 import fc from "fast-check";
-import { LabCheckout } from "./checkout";
-import { addByHand, expectAgreement, pauseNode } from "./cluster";
-import { configOnDisk, names, previewed } from "./observe";
+import { LabCheckout } from "../support/checkout";
+import { addByHand, expectAgreement, pauseNode } from "../support/cluster";
+import { configOnDisk, names, previewed } from "../support/observe";
 
 jest.setTimeout(900_000);
 

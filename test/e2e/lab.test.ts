@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { runInContainer, withoutFrames } from "../../providers/engine";
-import { GOLDEN_COUNTS, goldenFile } from "../golden";
-import { LabCheckout, engine } from "./checkout";
-import { underLoad } from "./load";
+import { runInContainer, withoutFrames } from "../../docker/engine";
+import { GOLDEN_COUNTS, goldenFile } from "../support/golden";
+import { LabCheckout, engine } from "../support/checkout";
+import { underLoad } from "../support/load";
 import {
   configOnDisk,
   countAnswers,
@@ -14,7 +14,7 @@ import {
   portOf,
   previewed,
   runningServers,
-} from "./observe";
+} from "../support/observe";
 
 jest.setTimeout(300_000);
 

@@ -1,10 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
-import { withoutFrames } from "../../providers/engine";
-import { LabCheckout } from "./checkout";
-import { addByHand, expectAgreement } from "./cluster";
-import { underLoad } from "./load";
-import { countAnswers, identity, inContainer, previewed, configOnDisk, names } from "./observe";
+import { withoutFrames } from "../../docker/engine";
+import { LabCheckout } from "../support/checkout";
+import { addByHand, expectAgreement } from "../support/cluster";
+import { underLoad } from "../support/load";
+import {
+  countAnswers,
+  identity,
+  inContainer,
+  previewed,
+  configOnDisk,
+  names,
+} from "../support/observe";
 
 jest.setTimeout(300_000);
 

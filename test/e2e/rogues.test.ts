@@ -2,10 +2,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { pack } from "tar-stream";
-import { withoutFrames } from "../../providers/engine";
-import { LabCheckout } from "./checkout";
-import { addByHand, addressIn, expectAgreement } from "./cluster";
-import { configOnDisk, countAnswers, eventually, inContainer, names, previewed } from "./observe";
+import { withoutFrames } from "../../docker/engine";
+import { LabCheckout } from "../support/checkout";
+import { addByHand, addressIn, expectAgreement } from "../support/cluster";
+import {
+  configOnDisk,
+  countAnswers,
+  eventually,
+  inContainer,
+  names,
+  previewed,
+} from "../support/observe";
 
 jest.setTimeout(300_000);
 

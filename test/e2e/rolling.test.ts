@@ -1,10 +1,10 @@
 /** A changed web image goes through the nodes group by group; a changed balancer image comes last. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LabCheckout } from "./checkout";
-import { expectAgreement } from "./cluster";
-import { underLoad } from "./load";
-import { get, identity, names, portOf, runningServers } from "./observe";
+import { LabCheckout } from "../support/checkout";
+import { expectAgreement } from "../support/cluster";
+import { underLoad } from "../support/load";
+import { get, identity, names, portOf, runningServers } from "../support/observe";
 
 jest.setTimeout(300_000);
 

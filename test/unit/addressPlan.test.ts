@@ -7,7 +7,7 @@ import {
   nodeAddress,
   parseSubnet,
   type Subnet,
-} from "../../components/addressPlan";
+} from "../../config/addressPlan";
 
 const subnetOf = (text: string): Subnet => {
   const subnet = parseSubnet(text);

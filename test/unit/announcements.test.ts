@@ -1,5 +1,5 @@
-import type { Member } from "../../haproxy/control";
-import { Announcements } from "../../images/ha/configurator/announcements";
+import type { Member } from "../../configurator/protocol/control";
+import { Announcements } from "../../configurator/announcements";
 
 const said = { name: "s1", address: "10.0.0.11", role: "backend", origin: "pulumi", boot: "b2" };
 const heard = { ...said, status: "alive" } as Member;

@@ -1,13 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
-import type { LabConfig } from "../../components/config";
-import { revisionOf } from "../../haproxy/declaration";
+import type { LabConfig } from "../../config/labConfig";
+import { revisionOf } from "../../configurator/protocol/declaration";
 import declareLab from "../../index";
-import { renderFor } from "../golden";
-import { LAB } from "./labConfig";
+import { renderFor } from "../support/golden";
+import { LAB } from "../support/labConfig";
 
-jest.mock("../../images/bundle", () => ({ bundlePrograms: jest.fn() }));
-jest.mock("../../components/preflight", () => ({
+jest.mock("../../bundles/imagePrograms", () => ({ bundlePrograms: jest.fn() }));
+jest.mock("../../preflight/preflight", () => ({
   preflight: () => Promise.resolve(new Set(["s1"])),
 }));
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
 import { parse } from "yaml";
-import { checkConfig, readConfig, type LabConfig } from "../../components/config";
+import { checkConfig, readConfig, type LabConfig } from "../../config/labConfig";
 
 interface Project {
   config: Record<string, { default: unknown; description: string }>;

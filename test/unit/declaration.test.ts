@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { parseNode } from "../../haproxy/declaration";
+import { parseNode } from "../../configurator/protocol/declaration";
 
 test("a node keeps its three fields and nothing else", () => {
   const node = parseNode({ name: "s1", address: "10.0.0.1", port: 3000, weight: 7 });

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chooseEndpoint, connectTo } from "../../providers/engine";
+import { chooseEndpoint, connectTo } from "../../docker/engine";
 
 const config = mkdtempSync(join(tmpdir(), "docker-config-"));
 const id = createHash("sha256").update("far").digest("hex");
@@ -72,7 +72,7 @@ test.each([
   ["ssh://somebody@127.0.0.1:1", "connect ECONNREFUSED 127.0.0.1:1", ["ssh2"]],
 ])("the way to %s loads what it needs", (address, reason, needed) => {
   const script = `
-    const { connectTo } = require("./providers/engine");
+    const { connectTo } = require("./docker/engine");
     connectTo({ address: "${address}", source: "a test" }).ping().catch(({ message }) => {
       const files = Object.keys(require.cache);
       const loaded = ["ssh2", "@grpc/grpc-js", "@grpc/proto-loader"].filter((name) =>

@@ -9,7 +9,7 @@ import {
   readInputs,
 } from "../../providers/docker/properties";
 import { checkSettings } from "../../providers/docker/settings";
-import { UNKNOWN } from "../../providers/server";
+import { UNKNOWN } from "../../providers/pluginServer";
 
 const install =
   "is not implemented by the offline provider; install the official plugin with " +

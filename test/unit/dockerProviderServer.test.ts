@@ -11,7 +11,7 @@ import * as rpc from "@pulumi/pulumi/proto/provider_pb";
 import { Status } from "@pulumi/pulumi/proto/status_pb";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { JavaScriptValue, Struct } from "google-protobuf/google/protobuf/struct_pb";
-import { UNKNOWN, hasUnknown, isUnknown } from "../../providers/server";
+import { UNKNOWN, hasUnknown, isUnknown } from "../../providers/pluginServer";
 
 const urn = "urn:pulumi:dev::project::my:index:Parent$test:index:Thing::a::name";
 let plugin: ChildProcess;

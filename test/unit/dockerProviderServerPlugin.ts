@@ -1,5 +1,5 @@
 /** A plugin for dockerProviderServer.test.ts: what its resource does, its inputs say. */
-import { PartialFailure, ResourceType, secret, serve } from "../../providers/server";
+import { PartialFailure, ResourceType, secret, serve } from "../../providers/pluginServer";
 
 interface Inputs {
   fail?: "cleanly" | "partly";

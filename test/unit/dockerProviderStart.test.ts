@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type Docker from "dockerode";
 import { container } from "../../providers/docker/container";
-import type { Context } from "../../providers/server";
+import type { Context } from "../../providers/pluginServer";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;

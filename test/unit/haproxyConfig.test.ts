@@ -1,5 +1,5 @@
 import { haproxyConfig, type HaproxyConfigProperties } from "../../providers/lab/haproxyConfig";
-import { UNKNOWN, type Context } from "../../providers/server";
+import { UNKNOWN, type Context } from "../../providers/pluginServer";
 
 const context = { preview: true } as Context;
 

@@ -1,8 +1,8 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { ServerStatus } from "../../haproxy/control";
-import type { Declaration } from "../../haproxy/declaration";
-import { HealthRecord } from "../../images/ha/configurator/health";
+import type { ServerStatus } from "../../configurator/protocol/control";
+import type { Declaration } from "../../configurator/protocol/declaration";
+import { HealthRecord } from "../../configurator/health";
 
 const server = (name: string, status: string, check: string): ServerStatus => ({
   ...{ name, address: "127.0.0.1", port: 1, checking: false },

@@ -1,6 +1,6 @@
 import type Docker from "dockerode";
-import { describeLab, requireBalancer, type Lab, type LabContainer } from "../../tools/lab";
-import { formatTable } from "../../tools/table";
+import { describeLab, requireBalancer, type Lab, type LabContainer } from "../../cli/lab";
+import { formatTable } from "../../cli/table";
 
 const OURS = "our-network";
 const STACK = "dynamic-scaling-lab.stack";

@@ -1,17 +1,17 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { planTopology } from "../../components/topology";
-import type { Member } from "../../haproxy/control";
-import { isInNetwork } from "../../haproxy/network";
+import { planTopology } from "../../config/topology";
+import type { Member } from "../../configurator/protocol/control";
+import { isInNetwork } from "../../config/network";
 import { NODE_NAME, type ProxyNode, renderHaproxyConfig } from "../../haproxy/render";
 import {
   decideNodes,
   type Decision,
   type Evidence,
   type Health,
-} from "../../images/ha/configurator/membership";
-import { splitServers } from "../../images/ha/configurator/servers";
-import { LAB } from "./labConfig";
+} from "../../configurator/membership";
+import { splitServers } from "../../configurator/servers";
+import { LAB } from "../support/labConfig";
 
 const handMade = { range: "10.20.30.224/27", port: 3000 };
 const node = (name: string, host: number) => ({ name, address: `10.20.30.${host}`, port: 3000 });

@@ -1,6 +1,6 @@
-import type { ClusterView, Member, ServerStatus } from "../../haproxy/control";
-import type { Lab, LabContainer } from "../../tools/lab";
-import { chooseRemoval, describeContainer, planAddition, serves } from "../../tools/nodePlan";
+import type { ClusterView, Member, ServerStatus } from "../../configurator/protocol/control";
+import type { Lab, LabContainer } from "../../cli/lab";
+import { chooseRemoval, describeContainer, planAddition, serves } from "../../cli/nodePlan";
 
 const container = (name: string, more: Partial<LabContainer> = {}): LabContainer => ({
   id: `id-${name}`,

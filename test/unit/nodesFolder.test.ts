@@ -9,7 +9,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readNodes, writeNodes } from "../../images/ha/configurator/nodesFolder";
+import { readNodes, writeNodes } from "../../configurator/nodesFolder";
 
 const node = (i: number) => ({ name: `s${i}`, address: `10.0.0.${i}`, port: 3000 });
 

@@ -1,5 +1,5 @@
 import { nodesReady } from "../../providers/lab/nodesReady";
-import { UNKNOWN, type Context } from "../../providers/server";
+import { UNKNOWN, type Context } from "../../providers/pluginServer";
 
 const context = { preview: true } as Context;
 const old = { balancer: "ha", containers: { s1: "a", s2: "b" } };

@@ -1,4 +1,4 @@
-import { Pacer } from "../../images/ha/configurator/pacer";
+import { Pacer } from "../../configurator/pacer";
 
 /** When each call came, ms since the test's begin, and with what. */
 let calls: [at: number, reason: string][];

@@ -8,10 +8,10 @@ import {
   preflight,
   type Plan,
   type Surroundings,
-} from "../../components/preflight";
-import type { LabConfig } from "../../components/config";
-import { planTopology } from "../../components/topology";
-import { LAB } from "./labConfig";
+} from "../../preflight/preflight";
+import type { LabConfig } from "../../config/labConfig";
+import { planTopology } from "../../config/topology";
+import { LAB } from "../support/labConfig";
 
 function planOf(change: Partial<LabConfig> = {}): Plan {
   const config = { ...LAB, ...change };
@@ -345,7 +345,7 @@ test("an engine that accepts a connection and says nothing is given up on", asyn
     // With a connection of its own: the program has one for all its questions.
     await jest.isolateModulesAsync(async () => {
       const fresh = jest.requireActual<{ preflight: typeof preflight }>(
-        "../../components/preflight",
+        "../../preflight/preflight",
       );
       const outcome = expect(fresh.preflight(planOf())).rejects.toThrow(
         "nothing was changed, because\n" +

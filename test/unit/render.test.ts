@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { planTopology } from "../../components/topology";
+import { planTopology } from "../../config/topology";
 import { renderHaproxyConfig, sortNodes } from "../../haproxy/render";
-import { GOLDEN_COUNTS, goldenFile, renderFor } from "../golden";
-import { LAB } from "./labConfig";
+import { GOLDEN_COUNTS, goldenFile, renderFor } from "../support/golden";
+import { LAB } from "../support/labConfig";
 
 const { proxy } = planTopology(LAB);
 const node = (name: string) => ({ name, address: "10.20.30.11", port: 3000 });

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync }
 import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type Docker from "dockerode";
-import { describeMember } from "../../components/member";
-import { STACK_LABEL } from "../../components/topology";
-import { isInterrupted, mendRecords } from "../../tools/repair";
+import { describeMember } from "../../config/member";
+import { STACK_LABEL } from "../../config/topology";
+import { isInterrupted, mendRecords } from "../../cli/repair";
 import {
   chooseContainers,
   chooseNetworks,
@@ -18,7 +18,7 @@ import {
   type Evidence,
   type LabelledContainer,
   type PastUpdate,
-} from "../../tools/repairPlan";
+} from "../../cli/repairPlan";
 
 const lock = { pid: 7, hostname: "here" };
 
@@ -249,7 +249,7 @@ describe("whether an update was cut off, from the backend's files", () => {
 });
 
 test("an update's host and program are told by checkout and engine", () => {
-  const host = "/lab/tools/pulumi/toolchain/pulumi-language-nodejs";
+  const host = "/lab/cli/pulumi/toolchain/pulumi-language-nodejs";
   const run = "/lab/node_modules/@pulumi/pulumi/cmd/run/index.js";
   const program = (folder: string) => [
     "node",
@@ -266,7 +266,7 @@ test("an update's host and program are told by checkout and engine", () => {
     [host, "127.0.0.1:3"],
     program("/lab"),
     program("/other"),
-    ["/other/tools/pulumi/toolchain/pulumi-language-nodejs", "127.0.0.1:4"],
+    ["/other/cli/pulumi/toolchain/pulumi-language-nodejs", "127.0.0.1:4"],
     ["vim", "--pwd", "/lab", "--engine", "127.0.0.1:5"],
     [host],
   ];

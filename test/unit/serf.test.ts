@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { type GossipEvent, parseGossipEvent } from "../../images/ha/configurator/serf";
+import { type GossipEvent, parseGossipEvent } from "../../configurator/serf";
 
 type Said = GossipEvent["members"][number];
 

@@ -12,7 +12,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { parseGossipEvent } from "../../images/ha/configurator/serf";
+import { parseGossipEvent } from "../../configurator/serf";
 
 const SOURCE = "images/base/rootfs/usr/local/bin/serf-event";
 

@@ -1,11 +1,7 @@
 import { readFileSync } from "node:fs";
-import {
-  differInServersOnly,
-  listServers,
-  splitServers,
-} from "../../images/ha/configurator/servers";
-import { GOLDEN_COUNTS, goldenFile, renderFor } from "../golden";
-import { LAB } from "./labConfig";
+import { differInServersOnly, listServers, splitServers } from "../../configurator/servers";
+import { GOLDEN_COUNTS, goldenFile, renderFor } from "../support/golden";
+import { LAB } from "../support/labConfig";
 
 const golden = (nodeCount: number) => readFileSync(goldenFile(nodeCount), "utf8");
 const [none, two, three, ten] = [0, 2, 3, 10].map(golden);

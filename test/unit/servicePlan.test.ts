@@ -1,5 +1,5 @@
-import type { Lab, LabContainer } from "../../tools/lab";
-import { chooseMember, chooseService, parseServices } from "../../tools/servicePlan";
+import type { Lab, LabContainer } from "../../cli/lab";
+import { chooseMember, chooseService, parseServices } from "../../cli/servicePlan";
 
 const services = [
   { name: "app", isUp: true, pid: 15, seconds: 1106 },

@@ -1,12 +1,12 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findMirrors, parseDeb822, parseOneLine } from "../../tools/setup/aptSources";
-import { planEngine, type Machine } from "../../tools/setup/dockerEngine";
-import { findChecksum } from "../../tools/setup/download";
-import { withLock } from "../../tools/setup/lock";
-import { chooseCli, isAtLeast, nameArchive, version } from "../../tools/setup/pulumiCli";
-import { complete, type Step, type Way } from "../../tools/setup/step";
+import { findMirrors, parseDeb822, parseOneLine } from "../../cli/setup/aptSources";
+import { planEngine, type Machine } from "../../cli/setup/dockerEngine";
+import { findChecksum } from "../../cli/setup/download";
+import { withLock } from "../../cli/setup/lock";
+import { chooseCli, isAtLeast, nameArchive, version } from "../../cli/setup/pulumiCli";
+import { complete, type Step, type Way } from "../../cli/setup/step";
 
 describe("apt sources", () => {
   test("one-line format", () => {
@@ -129,7 +129,7 @@ describe("Pulumi CLI", () => {
   });
 
   test("what is built is what would be downloaded", () => {
-    const modules = readFileSync(join(__dirname, "../../tools/setup/pulumi-cli/go.mod"), "utf8");
+    const modules = readFileSync(join(__dirname, "../../cli/setup/pulumi-cli/go.mod"), "utf8");
     expect(modules.match(/github\.com\/pulumi\/pulumi\/(pkg|sdk)\/v3 v\S+/g)).toEqual([
       `github.com/pulumi/pulumi/pkg/v3 v${version}`,
       `github.com/pulumi/pulumi/sdk/v3 v${version}`,

@@ -1,7 +1,7 @@
-import type { ClusterView, Member, ServerStatus } from "../../haproxy/control";
+import type { ClusterView, Member, ServerStatus } from "../../configurator/protocol/control";
 import type { ProxyNode } from "../../haproxy/render";
-import type { LabContainer } from "../../tools/lab";
-import { compareViews } from "../../tools/statusPlan";
+import type { LabContainer } from "../../cli/lab";
+import { compareViews } from "../../cli/statusPlan";
 
 const addresses: Record<string, string> = {
   ha: "10.20.30.42",

@@ -1,5 +1,5 @@
-import { describeOutputs } from "../../tools/start";
-import { countTests, summarize } from "../../tools/test";
+import { describeOutputs } from "../../cli/start";
+import { countTests, summarize } from "../../cli/test";
 
 test("outputs that are there are named, in one order", () => {
   expect(

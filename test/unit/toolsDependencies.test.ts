@@ -5,8 +5,8 @@ import { delimiter, dirname, join } from "node:path";
 
 const locked = {
   "": { name: "lab" },
-  "tools/cli": { name: "cli" },
-  "node_modules/cli": { resolved: "tools/cli", link: true },
+  "cli/cli": { name: "cli" },
+  "node_modules/cli": { resolved: "cli/cli", link: true },
   "node_modules/a": { version: "1.0.0", integrity: "sha512-a" },
   "node_modules/other-system": { version: "1.0.0", integrity: "sha512-o", optional: true },
 };
@@ -19,8 +19,8 @@ let checkout: string;
 
 beforeEach(() => {
   checkout = mkdtempSync(join(tmpdir(), "dependencies-test-"));
-  for (const folder of ["tools", "bin", "node_modules"]) mkdirSync(join(checkout, folder));
-  cpSync(join(__dirname, "../../tools/dependencies.mjs"), join(checkout, "tools/dependencies.mjs"));
+  for (const folder of ["cli", "bin", "node_modules"]) mkdirSync(join(checkout, folder));
+  cpSync(join(__dirname, "../../cli/dependencies.mjs"), join(checkout, "cli/dependencies.mjs"));
   writeFileSync(join(checkout, "bin/npm"), '#!/bin/sh\necho "npm $*"\nexit "${NPM_EXIT-0}"\n');
   chmodSync(join(checkout, "bin/npm"), 0o755);
 });
@@ -36,7 +36,7 @@ function run(lock: object, hidden: object | undefined, env: Record<string, strin
   }
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [join(checkout, "tools/dependencies.mjs")],
+    [join(checkout, "cli/dependencies.mjs")],
     {
       env: {
         PATH: [join(checkout, "bin"), dirname(process.execPath), "/bin"].join(delimiter),

@@ -18,17 +18,17 @@ let checkout: string;
 
 beforeEach(() => {
   checkout = realpathSync(mkdtempSync(join(tmpdir(), "launcher test ")));
-  mkdirSync(join(checkout, "tools/pulumi/toolchain"), { recursive: true });
+  mkdirSync(join(checkout, "cli/pulumi/toolchain"), { recursive: true });
   mkdirSync(join(checkout, "node_modules/.bin"), { recursive: true });
   mkdirSync(join(checkout, "images"));
-  cpSync(join(__dirname, "../../tools/pulumi/pulumi"), join(checkout, "tools/pulumi/pulumi"));
-  symlinkSync("../../tools/pulumi/pulumi", join(checkout, "node_modules/.bin/pulumi"));
+  cpSync(join(__dirname, "../../cli/pulumi/pulumi"), join(checkout, "cli/pulumi/pulumi"));
+  symlinkSync("../../cli/pulumi/pulumi", join(checkout, "node_modules/.bin/pulumi"));
   writeFileSync(
     join(checkout, "Pulumi.yaml"),
     "name: lab\nbackend:\n  url: file://./.state\nconfig: {}\n",
   );
   writeFileSync(
-    join(checkout, "tools/pulumi/toolchain/pulumi"),
+    join(checkout, "cli/pulumi/toolchain/pulumi"),
     `#!/bin/sh
 printf '%s\\n' "$@" "pid $$" "cwd $PWD" "path $PATH" "backend \${PULUMI_BACKEND_URL-unset}" \\
   "passphrase \${PULUMI_CONFIG_PASSPHRASE-unset}" "file \${PULUMI_CONFIG_PASSPHRASE_FILE-unset}" \\
@@ -36,7 +36,7 @@ printf '%s\\n' "$@" "pid $$" "cwd $PWD" "path $PATH" "backend \${PULUMI_BACKEND_
 exit 7
 `,
   );
-  chmodSync(join(checkout, "tools/pulumi/toolchain/pulumi"), 0o755);
+  chmodSync(join(checkout, "cli/pulumi/toolchain/pulumi"), 0o755);
 });
 
 afterEach(() => rmSync(checkout, { recursive: true }));
@@ -62,7 +62,7 @@ test("becomes the CLI: arguments, process, exit code and all that the CLI needs"
       "",
       `pid ${pid}`,
       `cwd ${checkout}`,
-      `path ${checkout}/tools/pulumi/toolchain:/usr/bin:/bin:${checkout}/node_modules/@pulumi/pulumi`,
+      `path ${checkout}/cli/pulumi/toolchain:/usr/bin:/bin:${checkout}/node_modules/@pulumi/pulumi`,
       `backend file://${checkout}/.state`,
       "passphrase ",
       "file unset",
@@ -103,7 +103,7 @@ test.each([
 });
 
 test("says what to do when nothing is set up", () => {
-  rmSync(join(checkout, "tools/pulumi/toolchain"), { recursive: true });
+  rmSync(join(checkout, "cli/pulumi/toolchain"), { recursive: true });
   const { status, lines, stderr } = launch({}, checkout, "up");
   expect({ status, lines, stderr }).toEqual({
     status: 1,

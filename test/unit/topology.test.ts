@@ -1,5 +1,5 @@
-import { planTopology } from "../../components/topology";
-import { LAB } from "./labConfig";
+import { planTopology } from "../../config/topology";
+import { LAB } from "../support/labConfig";
 
 test("a topology follows from the configuration", () => {
   expect(planTopology(LAB)).toEqual({

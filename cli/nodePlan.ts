@@ -1,0 +1,157 @@
+/** What `npm run node` decides, as functions on plain data. */
+import type Docker from "dockerode";
+import { dockersRange, parseSubnet } from "../config/addressPlan";
+import { describeMember } from "../config/member";
+import { imageNames, STACK_LABEL } from "../config/topology";
+import { isServing, type ClusterView } from "../configurator/protocol/control";
+import { NODE_NAME } from "../haproxy/render";
+import type { Lab, LabContainer } from "./lab";
+
+/** A node to add. */
+export interface Addition {
+  name: string;
+  /** Name on the engine. */
+  containerName: string;
+  address: string;
+}
+
+/**
+ * Gives a new node its container's name and an address.
+ *
+ * @throws Error that says why the name is not to be had, or that no address is
+ */
+export function planAddition(name: string, lab: Lab, cluster: ClusterView): Addition {
+  const { stack, namePrefix, containers } = lab;
+  if (!NODE_NAME.test(name)) {
+    const allowed = "1 to 63 of a-z 0-9 and, inside, -";
+    throw new Error(`the node name ${JSON.stringify(name)} is not allowed; a name is ${allowed}`);
+  }
+  const declared = cluster.declared.map((node) => node.name);
+  if (declared.includes(name)) {
+    throw new Error(
+      `${name} is declared already (${summarize(declared)}); nodeCount says how many there are, ` +
+        "a node added by hand needs another name",
+    );
+  }
+  const holder = containers.find((container) => container.name === name);
+  if (holder?.role === "balancer") throw new Error(`${name} is the balancer's name`);
+  if (holder !== undefined) {
+    const { containerName, state } = holder;
+    const isHere = `${name} exists already: its container ${containerName} is ${state}`;
+    const start = state === "exited" ? `start it with: docker start ${containerName}, or ` : "";
+    throw new Error(
+      `${isHere}; ${start}remove it with: npm run node -- remove ${name} --stack ${stack}`,
+    );
+  }
+  return {
+    name,
+    containerName: `${namePrefix}${name}`,
+    address: chooseAddress(name, lab, cluster),
+  };
+}
+
+function summarize(names: string[]): string {
+  return names.length > 2 ? `${names[0]} to ${names.at(-1)}` : names.join(", ");
+}
+
+/**
+ * From the top of Docker's range down: its own allocation goes from below. An address that gossip
+ * still knows as another node's comes last.
+ */
+function chooseAddress(
+  name: string,
+  { stack, network, taken }: Lab,
+  { members = [] }: ClusterView,
+): string {
+  const range = rangeOf(network.subnet);
+  const all = listAddresses(range);
+  const remembered = new Set(
+    members.filter((member) => member.name !== name).map(({ address }) => address),
+  );
+  const free = all.filter((address) => !taken.includes(address));
+  const address = free.find((it) => !remembered.has(it)) ?? free[0];
+  if (address !== undefined) return address;
+  throw new Error(
+    `none of the ${all.length} addresses in ${range} for nodes added by hand is free; ` +
+      `see who has them with: npm run node -- list --stack ${stack}`,
+  );
+}
+
+/** The range for nodes added by hand in CIDR form. */
+function rangeOf(cidr: string): string {
+  const subnet = parseSubnet(cidr);
+  if (typeof subnet === "string")
+    throw new Error(`the lab's network has ${cidr}; a lab's is ${subnet}`);
+  return dockersRange(subnet);
+}
+
+/** The addresses of a network's last part from the top, without the broadcast address. */
+function listAddresses(range: string): string[] {
+  const [first, prefix] = range.split("/");
+  const base = first.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  const size = 2 ** (32 - Number(prefix));
+  return Array.from({ length: size - 1 }, (_, i) => {
+    const address = base + size - 2 - i;
+    return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
+  });
+}
+
+/** The container of a node added by hand: made of the same as a declared one, but no host port. */
+export function describeContainer(
+  { name, containerName, address }: Addition,
+  { stack, namePrefix, network }: Lab,
+): Docker.ContainerCreateOptions {
+  const label = { label: STACK_LABEL, value: stack };
+  const member = describeMember({ name, role: "backend" }, label, "hand");
+  return {
+    name: containerName,
+    Image: imageNames({ namePrefix, stack }).webapp,
+    Hostname: name,
+    Env: member.envs,
+    Labels: Object.fromEntries(member.labels.map(({ label, value }) => [label, value])),
+    StopTimeout: member.stopSeconds,
+    HostConfig: {
+      NetworkMode: network.name,
+      RestartPolicy: { Name: member.restart },
+      CapDrop: member.capabilities.drops,
+      CapAdd: member.capabilities.adds,
+      LogConfig: { Type: member.logDriver, Config: member.logOpts },
+    },
+    NetworkingConfig: {
+      EndpointsConfig: {
+        [network.name]: { IPAMConfig: { IPv4Address: address }, Aliases: member.aliases },
+      },
+    },
+  };
+}
+
+/** Whether the balancer sends requests to a node, because its own health check has passed. */
+export function serves({ servers = [] }: ClusterView, { name, address }: Addition): boolean {
+  return servers.some(
+    (server) => server.name === name && server.address === address && isServing(server),
+  );
+}
+
+/**
+ * The container of a node that was added by hand.
+ *
+ * @throws Error for any other name, saying what to do instead
+ */
+export function chooseRemoval(name: string, { stack, containers }: Lab): LabContainer {
+  const container = containers.find((it) => it.name === name);
+  if (container?.origin === "hand") return container;
+  if (container?.role === "balancer") throw new Error(`${name} is the balancer`);
+  if (container !== undefined) {
+    const declared = containers.filter(
+      ({ role, origin }) => role === "backend" && origin !== "hand",
+    );
+    const fewer = Math.max(1, declared.length - 1);
+    throw new Error(
+      `${name} was not added by hand but is declared; for fewer nodes run: ` +
+        `npx pulumi config set nodeCount ${fewer} --stack ${stack} && npx pulumi up --stack ${stack}`,
+    );
+  }
+  const byHand = containers.filter(({ origin }) => origin === "hand").map((it) => it.name);
+  const there = byHand.join(", ") || "none";
+  throw new Error(`there is no node ${name} added by hand; there is: ${there}`);
+}

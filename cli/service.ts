@@ -1,0 +1,75 @@
+/**
+ * `npm run service -- restart s1 serf | list s1 [--stack NAME]`: the processes that s6 keeps running
+ * in a container of the lab.
+ */
+import { parseArgs } from "node:util";
+import { connectEngine, runInContainer } from "../docker/engine";
+import { findLab, type LabContainer } from "./lab";
+import {
+  chooseMember,
+  chooseService,
+  LIST_SERVICES,
+  parseServices,
+  type Service,
+} from "./servicePlan";
+import { chooseStack, runCommand } from "./stack";
+import { formatTable } from "./table";
+
+const USAGE = "usage: npm run service -- restart MEMBER SERVICE | list MEMBER [--stack STACK]";
+const RUNNING_WITHIN_MS = 30_000;
+
+/** Runs a command as root: s6's control files are root's. @throws if it does not succeed */
+async function run(member: LabContainer, ...command: string[]): Promise<string> {
+  const container = connectEngine().getContainer(member.id);
+  const { exitCode, stdout, stderr } = await runInContainer(container, command, { user: "root" });
+  if (exitCode === 0) return stdout;
+  const said = stderr.trim() || stdout.trim() || `exit code ${exitCode}`;
+  throw new Error(`${command.join(" ")} in ${member.containerName}: ${said}`);
+}
+
+async function listServices(member: LabContainer): Promise<Service[]> {
+  return parseServices(await run(member, "sh", "-c", LIST_SERVICES));
+}
+
+/** Restarts a service, or starts one that is down, and waits until s6 runs its new process. */
+async function restart(member: LabContainer, name: string): Promise<void> {
+  const started = Date.now();
+  const before = chooseService(name, member.name, await listServices(member));
+  // s6 ignores the restart of a service that is down, and tells us itself when the process is new.
+  const [wait, order] = before.isUp ? ["-wr", "-r"] : ["-wu", "-u"];
+  await run(member, "s6-svc", wait, "-T", String(RUNNING_WITHIN_MS), order, `/etc/s6/${name}`);
+  const after = chooseService(name, member.name, await listServices(member));
+  if (!after.isUp || after.pid === before.pid) {
+    throw new Error(
+      `${name} of ${member.name} does not run again; see: docker logs ${member.containerName}`,
+    );
+  }
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  const was = before.isUp ? `pid ${before.pid}` : "down";
+  console.log(
+    `${name} of ${member.name} runs again after ${seconds} s: ${was} before, now pid ${after.pid}.`,
+  );
+}
+
+async function list(member: LabContainer): Promise<void> {
+  const services = await listServices(member);
+  const rows = services.map(({ name, isUp, pid, seconds }) => [
+    name,
+    isUp ? "up" : "down",
+    isUp ? String(pid) : "-",
+    `${seconds} s`,
+  ]);
+  console.log(formatTable(["service", "state", "pid", "for"], rows).join("\n"));
+}
+
+async function main(): Promise<void> {
+  const options = { stack: { type: "string" } } as const;
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const [command, name, service] = positionals;
+  const wanted = { restart: 3, list: 2 }[command];
+  if (wanted !== positionals.length) throw new Error(USAGE);
+  const member = chooseMember(name, await findLab(chooseStack(values.stack)));
+  return command === "list" ? list(member) : restart(member, service);
+}
+
+runCommand(main);

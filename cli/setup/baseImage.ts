@@ -1,0 +1,155 @@
+/** The root file system that the lab's images are built on. */
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { connectEngine, isNotFound } from "../../docker/engine";
+import { findMirrors, parseDeb822, parseOneLine, type AptSource } from "./aptSources";
+import { asRoot, findOnPath, installPackages, run } from "./commands";
+import { cache } from "./places";
+import type { Step, Way } from "./step";
+
+const suite = "trixie";
+/** The image that images/base starts from. */
+const official = `debian:${suite}-slim`;
+/** How long a registry may say nothing. */
+const patience = 15_000;
+
+/** The step for an image name; the name is a parameter so that a trial can leave the real one. */
+export function baseImage(image = official): Step {
+  return {
+    name: "Base image",
+    check: async () => ((await hasImage(image)) ? image : undefined),
+    ways: () =>
+      Promise.resolve([
+        {
+          does: `pull ${image}, because the engine does not have it`,
+          run: () => pull(image),
+        },
+        ...debootstrapWays(image),
+      ]),
+    help: `\`docker pull ${official}\`, or \`docker load\` it from a machine that can, then run the same command again`,
+  };
+}
+
+async function hasImage(image: string): Promise<boolean> {
+  try {
+    await connectEngine().getImage(image).inspect();
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+async function pull(image: string): Promise<void> {
+  const engine = connectEngine();
+  const giveUp = new AbortController();
+  const timer = setTimeout(
+    () => giveUp.abort(new Error(`the registry said nothing for ${patience / 1000} s`)),
+    patience,
+  );
+  try {
+    const progress = await engine.pull(image, { abortSignal: giveUp.signal });
+    await new Promise<void>((resolve, reject) => {
+      giveUp.signal.addEventListener("abort", () => reject(giveUp.signal.reason as Error));
+      engine.modem.followProgress(
+        progress,
+        (error) => (error ? reject(error) : resolve()),
+        () => timer.refresh(),
+      );
+    });
+  } catch (error) {
+    throw giveUp.signal.aborted ? (giveUp.signal.reason as Error) : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One for each repository that may be Debian's: debootstrap checks the archive's signature. */
+function debootstrapWays(image: string): Way[] {
+  if (!findOnPath("apt-get") || !asRoot([])) return [];
+  return findMirrors(readMachineSources(), readCodename()).map((mirror) => ({
+    does: `make it with debootstrap from the Debian mirror in this machine's apt sources, because it cannot be pulled`,
+    run: () => debootstrap(image, mirror),
+  }));
+}
+
+async function debootstrap(image: string, mirror: string): Promise<void> {
+  if (!findOnPath("debootstrap", `${process.env.PATH}:/usr/sbin`)) {
+    await installPackages("debootstrap");
+  }
+  mkdirSync(cache, { recursive: true });
+  const folder = mkdtempSync(join(cache, "partial-image-"));
+  const archive = join(folder, "archive");
+  try {
+    await run(asRoot([join(__dirname, "debootstrap.sh"), suite, mirror, archive])!);
+    await importImage(archive, image);
+    await checkMirrorFromInside(image);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function importImage(archive: string, image: string): Promise<void> {
+  const engine = connectEngine();
+  const [repo, tag] = image.split(":");
+  const changes = 'CMD ["bash"]';
+  const progress = await engine.importImage(createReadStream(archive), { repo, tag, changes });
+  await new Promise<void>((resolve, reject) =>
+    engine.modem.followProgress(progress, (error) => (error ? reject(error) : resolve())),
+  );
+}
+
+/** A mirror that the machine reaches may be out of its containers' reach: said now, not in a build. */
+async function checkMirrorFromInside(image: string): Promise<void> {
+  let output = "";
+  const stdout = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      output += chunk.toString();
+      done();
+    },
+  });
+  const [{ StatusCode }] = (await connectEngine().run(image, ["apt-get", "update"], stdout, {
+    HostConfig: { AutoRemove: true },
+  })) as [{ StatusCode: number }];
+  if (StatusCode !== 0) {
+    await connectEngine().getImage(image).remove();
+    throw new Error(`containers cannot reach that mirror:\n    ${output.trim()}`);
+  }
+}
+
+function readMachineSources(folder = "/etc/apt"): AptSource[] {
+  const lists = join(folder, "sources.list.d");
+  const names = existsSync(lists) ? readdirSync(lists).sort() : [];
+  return [join(folder, "sources.list"), ...names.map((name) => join(lists, name))]
+    .filter((file) => existsSync(file))
+    .flatMap((file) => {
+      const text = readFileSync(file, "utf8");
+      if (file.endsWith(".list")) return parseOneLine(text);
+      return file.endsWith(".sources") ? parseDeb822(text) : [];
+    })
+    .flatMap(expandMirrorFile);
+}
+
+/** Debian's cloud images name their mirrors in a file of their own, see apt-transport-mirror(1). */
+function expandMirrorFile(source: AptSource): AptSource[] {
+  const file = /^mirror\+file:(?:\/\/)?(\/.*)$/.exec(source.uri)?.[1];
+  if (file === undefined) return [source];
+  if (!existsSync(file)) return [];
+  const uris = readFileSync(file, "utf8").match(/^\S+/gm) ?? [];
+  return uris.map((uri) => ({ ...source, uri }));
+}
+
+function readCodename(): string {
+  const file = "/etc/os-release";
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  return /^VERSION_CODENAME="?([a-z]+)/m.exec(text)?.[1] ?? "";
+}

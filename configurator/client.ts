@@ -1,0 +1,64 @@
+/** The one way to the configurator in `ha`, for the provider and the tools. */
+import type { ClusterView, ConfigStatus, ControlReply, ControlRequest } from "./protocol/control";
+import { connectEngine, runInContainer } from "../docker/engine";
+
+const COMMAND = ["configurator", "call"];
+const USER = "haproxy";
+
+/** How a question to the configurator ended. */
+export type Outcome =
+  | { done: true; status?: ConfigStatus; cluster?: ClusterView }
+  /** The configurator's own no. */
+  | { refused: string }
+  /** No answer: the container or the configurator is down, or went down on the way. */
+  | { unavailable: string };
+
+export interface AskOptions {
+  /** Called with each line for people that comes before the answer. */
+  onProgress?: (line: string) => void;
+  /** Stops waiting. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Asks the configurator in a running balancer.
+ *
+ * @param balancer name or id of the balancer's container
+ * @throws Error when there is no such container or no engine, or when the signal aborts
+ */
+export async function askConfigurator(
+  balancer: string,
+  request: ControlRequest,
+  { onProgress, signal }: AskOptions = {},
+): Promise<Outcome> {
+  const container = connectEngine().getContainer(balancer);
+  let outcome: Outcome | undefined;
+  const onLine = (line: string) => {
+    const reply = parseReply(line);
+    // A command that could not be started leaves the container runtime's words here.
+    if (reply === undefined) outcome = { unavailable: line };
+    else if ("progress" in reply) onProgress?.(reply.progress);
+    else outcome = "error" in reply ? { refused: reply.error } : reply;
+  };
+  try {
+    const { stderr } = await runInContainer(container, COMMAND, {
+      user: USER,
+      stdin: JSON.stringify(request),
+      onLine,
+      signal,
+    });
+    return outcome ?? { unavailable: stderr.trim() || "the configurator went away" };
+  } catch (error) {
+    signal?.throwIfAborted();
+    const { State } = await container.inspect();
+    return { unavailable: `${(error as Error).message} (the container is ${State.Status})` };
+  }
+}
+
+function parseReply(line: string): ControlReply | undefined {
+  try {
+    return JSON.parse(line) as ControlReply;
+  } catch {
+    return undefined;
+  }
+}

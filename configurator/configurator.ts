@@ -1,0 +1,305 @@
+import { hostname } from "node:os";
+import type {
+  AwaitServingRequest,
+  ClusterView,
+  ConfigStatus,
+  PushRequest,
+} from "./protocol/control";
+import { parseNode, revisionOf, type Declaration } from "./protocol/declaration";
+import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
+import { Announcements } from "./announcements";
+import {
+  applyConfig,
+  hasServers,
+  isAppliedWorker,
+  isDraining,
+  isUnfinished,
+  recordWorker,
+} from "./apply";
+import { readIfThere, replaceFile } from "./files";
+import { checkConfig, readWorker, type Worker } from "./haproxyProcess";
+import { HealthRecord } from "./health";
+import { decideNodes, type Memory } from "./membership";
+import { readNodes, writeNodes } from "./nodesFolder";
+import { Pacer } from "./pacer";
+import { paths } from "./paths";
+import { type Report, waitUntilServing } from "./readiness";
+import { type GossipEvent, readMembers } from "./serf";
+import { drainServer, listServers } from "./servers";
+import { type Pushed, readMemory, readPushed } from "./state";
+
+/** How often the configurator looks again although nobody poked it. */
+const LOOK_EVERY_MS = 10_000;
+/** The same while gossip does not vouch for a node that should be there. */
+const LOOK_CLOSELY_EVERY_MS = 1000;
+/** A complaint that did not come up for so long is said again. */
+const COMPLAIN_AGAIN_MS = 60_000;
+
+/**
+ * The one writer of /nodes and haproxy.cfg. It works by level, not by edge: each reconciliation
+ * makes the folder, the file and the process follow from what is declared, what gossip knows and
+ * what serves, whatever happened before, so a missed event or a kill at any point costs nothing.
+ */
+export class Configurator {
+  private last: Promise<unknown> = Promise.resolve();
+  private readonly pacer = new Pacer((reason) => this.reconcile(reason));
+  private readonly announced = new Announcements();
+  private readonly health = new HealthRecord();
+  private readonly draining = new Set<string>();
+  private readonly complaints = new Complaints();
+  private pushes = 0;
+  private nextLook?: NodeJS.Timeout;
+
+  /** Reconciles and goes on to look again by itself. */
+  start(): Promise<void> {
+    return this.reconcile("start").catch((error: Error) => console.error(error.message));
+  }
+
+  /**
+   * Takes in what Serf's handler heard. An event only says that it is time to look; a query also
+   * says what gossip will know a moment later.
+   */
+  async hear({ event, members }: GossipEvent): Promise<void> {
+    if (event === "announce") for (const member of members) this.announced.add(member);
+    const names = members.map(({ name }) => JSON.stringify(name.slice(0, 80))).join(" ");
+    if (event !== "leave") return this.pacer.poke(`${event} of ${names}`);
+    for (const member of members) this.announced.forget(member);
+    await this.remember(({ left }) => {
+      for (const { name, boot } of members) if (boot !== "") left[name] = boot;
+    });
+    // Not paced: the node waits for it before it stops.
+    await this.reconcile(`leave of ${names}`);
+  }
+
+  /**
+   * Takes a new declaration, applies it and waits until HAProxy has passed a health check of every
+   * declared node since.
+   *
+   * @throws Error naming each node that does not serve and its last check
+   */
+  async push({ declaration, containers, deadlineMs }: PushRequest, report: Report): Promise<void> {
+    const deadline = Date.now() + deadlineMs;
+    const pushed = { ...declaration, nodes: declaration.nodes.map(parseNode), containers };
+    // A template or a setting that does not render must not become the declaration.
+    renderHaproxyConfig(pushed.template, pushed.settings, pushed.nodes);
+    this.pushes++;
+    try {
+      // One that can't be read is what this push replaces.
+      const before = await readPushed().catch(() => undefined);
+      await this.expect(pushed, before);
+      await replaceFile(paths.declaration, JSON.stringify(pushed));
+      const worker = await readWorker();
+      try {
+        await this.reconcile(`push ${revisionOf(declaration)}`, "repair");
+      } catch (error) {
+        await this.withdraw(before);
+        throw error;
+      }
+      await waitUntilServing(pushed, worker, deadline, report);
+    } finally {
+      this.pushes--;
+    }
+  }
+
+  /**
+   * Waits until HAProxy has passed a health check of these nodes, as a push does for all. A balancer
+   * that was not told anything yet serves nothing that could wait.
+   *
+   * @throws Error naming each node that does not serve and its last check
+   */
+  async awaitServing({ names, deadlineMs }: AwaitServingRequest, report: Report): Promise<void> {
+    const declaration = await readPushed();
+    if (declaration === undefined) return;
+    const nodes = declaration.nodes.filter(({ name }) => names.includes(name));
+    const deadline = Date.now() + deadlineMs;
+    await waitUntilServing({ ...declaration, nodes }, await readWorker(), deadline, report);
+  }
+
+  /** Back to the declaration before the one that can't be applied, and to what follows from it. */
+  private async withdraw(before: Pushed | undefined): Promise<void> {
+    if (before === undefined) return;
+    try {
+      await replaceFile(paths.declaration, JSON.stringify(before));
+      await this.reconcile("the push that failed", "repair");
+    } catch (error) {
+      console.error((error as Error).message);
+    }
+  }
+
+  /** The three texts that tell drift from membership; none when the declaration can't be read. */
+  async status(): Promise<ConfigStatus> {
+    const declaration = await readPushed().catch((error: Error) => console.error(error.message));
+    // Without a text it shows as drift, and the next push makes it good.
+    if (declaration === undefined) return {};
+    const live = await readIfThere(paths.config);
+    const { template, settings, nodes } = declaration;
+    return {
+      declared: renderHaproxyConfig(template, settings, nodes),
+      expected: renderHaproxyConfig(template, settings, await readNodes(paths.nodes)),
+      live,
+    };
+  }
+
+  /** The nodes as each part sees them. */
+  async cluster(): Promise<ClusterView> {
+    const [declaration, members, nodes, config, worker] = await Promise.all([
+      readPushed(),
+      readMembers(),
+      readNodes(paths.nodes),
+      readIfThere(paths.config),
+      readWorker(),
+    ]);
+    const declared = declaration?.nodes ?? [];
+    return { declared, members, nodes, file: listServers(config ?? ""), servers: worker?.servers };
+  }
+
+  /**
+   * Reconciles after whatever is under way; reconciliations never overlap.
+   *
+   * @param reason for the log
+   * @param drift what to do with a haproxy.cfg edited by hand when nothing else has changed: it is
+   *   kept for a person to judge, unless a push says what should be there
+   */
+  private reconcile(reason: string, drift: "keep" | "repair" = "keep"): Promise<void> {
+    const next = this.last.catch(() => undefined).then(() => this.reconcileNow(reason, drift));
+    this.last = next;
+    return next;
+  }
+
+  private async reconcileNow(reason: string, drift: "keep" | "repair"): Promise<void> {
+    clearTimeout(this.nextLook);
+    let lookAgainIn = LOOK_CLOSELY_EVERY_MS;
+    try {
+      const isSure = await this.follow(reason, drift);
+      if (isSure) lookAgainIn = LOOK_EVERY_MS;
+    } finally {
+      this.nextLook = setTimeout(() => this.pacer.poke("another look"), lookAgainIn);
+    }
+  }
+
+  /** @returns whether HAProxy runs and gossip vouches for every node */
+  private async follow(reason: string, drift: "keep" | "repair"): Promise<boolean> {
+    const declaration = await readPushed();
+    if (declaration === undefined) return true;
+    const [members, worker, previous, memory] = await Promise.all([
+      readMembers(),
+      readWorker(),
+      readNodes(paths.nodes, (line) => console.error(line)),
+      readMemory(),
+    ]);
+    const isExpected = this.pushes > 0;
+    const health = this.health.judge(declaration, worker?.servers ?? [], isExpected);
+    const decision = decideNodes({
+      declaration,
+      members: members ?? [],
+      announced: this.announced.beside(members ?? []),
+      memory,
+      previous,
+      health: (name) => health.get(name) ?? "unknown",
+      isLost: (name) => this.health.isLost(name),
+      self: hostname(),
+    });
+    this.complaints.say(decision.refused);
+    await replaceIfChanged(paths.memory, JSON.stringify(decision.memory));
+    await writeNodes(paths.nodes, decision.nodes);
+    await this.bringAbout(declaration, decision.nodes, worker, reason, drift);
+    return worker !== undefined && decision.unsure.length === 0;
+  }
+
+  /** Makes file and process follow from the nodes, where they do not. */
+  private async bringAbout(
+    { template, settings }: Declaration,
+    nodes: ProxyNode[],
+    worker: Worker | undefined,
+    reason: string,
+    drift: "keep" | "repair",
+  ): Promise<void> {
+    const text = renderHaproxyConfig(template, settings, nodes);
+    const applied = await readIfThere(paths.applied);
+    const isOnDisk = text === (await readIfThere(paths.config));
+    // s6 is about to start one, and it reads the file.
+    const isRunning = worker === undefined || hasServers(worker.servers, nodes);
+    // It can't start on an edit like that, so the edit is not kept.
+    const isStuck = !worker && !isOnDisk && (await checkConfig(paths.config)) !== undefined;
+    const isSettled = isRunning && !isStuck && !(await isUnfinished());
+    if (text === applied && (isOnDisk || drift === "keep") && isSettled) {
+      if (worker && isOnDisk && !(await isAppliedWorker(worker))) await recordWorker();
+      this.drain(worker, nodes);
+      return;
+    }
+    const started = Date.now();
+    const way = await applyConfig(text, nodes);
+    const change = describeChange(listServers(applied ?? ""), nodes);
+    console.log(`applied by ${way} in ${Date.now() - started} ms for ${reason}: ${change}`);
+    this.pacer.applied();
+    this.drain(await readWorker(), nodes);
+  }
+
+  /** Lets removed servers end their requests, without waiting for it. */
+  private drain(worker: Worker | undefined, nodes: ProxyNode[]): void {
+    const wanted = new Set(nodes.map(({ name }) => name));
+    for (const server of worker?.servers ?? []) {
+      const { name } = server;
+      if (!isDraining(server, wanted) || this.draining.has(name)) continue;
+      this.draining.add(name);
+      drainServer(name)
+        .catch((error: Error) => console.error(error.message))
+        .finally(() => this.draining.delete(name));
+    }
+  }
+
+  /**
+   * Every declared node is expected again. What gossip still knows of a container that has been
+   * replaced says nothing of the new one.
+   */
+  private async expect({ containers }: Pushed, before: Pushed | undefined): Promise<void> {
+    const members = (await readMembers()) ?? [];
+    await this.remember((memory) => {
+      memory.absent = [];
+      for (const { name, status, boot } of members) {
+        const isNew =
+          containers[name] !== undefined && containers[name] !== before?.containers[name];
+        if (isNew && status !== "alive") memory.superseded[name] = boot;
+      }
+    });
+  }
+
+  /** Changes the memory after whatever is under way. */
+  private remember(change: (memory: Memory) => void): Promise<void> {
+    const next = this.last
+      .catch(() => undefined)
+      .then(async () => {
+        const memory = await readMemory();
+        change(memory);
+        await replaceFile(paths.memory, JSON.stringify(memory));
+      });
+    this.last = next;
+    return next;
+  }
+}
+
+/** Says each complaint when it comes up, not at every look. */
+class Complaints {
+  private readonly seen = new Map<string, number>();
+
+  say(lines: string[]): void {
+    const now = Date.now();
+    for (const line of lines) {
+      if (!this.seen.has(line)) console.error(`refused ${line}`);
+      this.seen.set(line, now);
+    }
+    for (const [line, at] of this.seen) if (now - at > COMPLAIN_AGAIN_MS) this.seen.delete(line);
+  }
+}
+
+async function replaceIfChanged(path: string, text: string): Promise<void> {
+  if ((await readIfThere(path)) !== text) await replaceFile(path, text);
+}
+
+function describeChange(before: readonly ProxyNode[], after: readonly ProxyNode[]): string {
+  const minus = (from: readonly ProxyNode[], other: readonly ProxyNode[]) =>
+    from.map(({ name }) => name).filter((name) => other.every((node) => node.name !== name));
+  const added = minus(after, before).map((name) => `+${name}`);
+  const removed = minus(before, after).map((name) => `-${name}`);
+  return [...added, ...removed].join(" ") || "the same servers";
+}

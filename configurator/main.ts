@@ -1,0 +1,108 @@
+import { createConnection, createServer, type ListenOptions, type Socket } from "node:net";
+import { rmSync } from "node:fs";
+import type { ControlReply, ControlRequest } from "./protocol/control";
+import { Configurator } from "./configurator";
+import { paths } from "./paths";
+import { parseGossipEvent } from "./serf";
+
+/** Bound of what Serf's handler may send; Serf's own messages are far smaller. */
+const MAX_EVENT_CHARACTERS = 65_536;
+
+/** All the client sends before it ends its side; ours stays open for the reply. */
+function readRequest(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let request = "";
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => (request += chunk));
+    socket.on("end", () => resolve(request)).on("error", reject);
+  });
+}
+
+async function answerControl(configurator: Configurator, socket: Socket): Promise<void> {
+  const send = (reply: ControlReply) => void socket.write(`${JSON.stringify(reply)}\n`);
+  try {
+    const request = JSON.parse(await readRequest(socket)) as ControlRequest;
+    if (request.do === "status") {
+      send({ done: true, status: await configurator.status() });
+    } else if (request.do === "cluster") {
+      send({ done: true, cluster: await configurator.cluster() });
+    } else if (request.do === "awaitServing") {
+      await configurator.awaitServing(request, (progress) => send({ progress }));
+      send({ done: true });
+    } else {
+      await configurator.push(request, (progress) => send({ progress }));
+      send({ done: true });
+    }
+  } catch (error) {
+    console.error((error as Error).message);
+    send({ error: (error as Error).message });
+  }
+  socket.end();
+}
+
+/** What Serf's handler sends up to an empty line: its client can't end one side alone. */
+function readEvent(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => {
+      text += chunk;
+      if (text.endsWith("\n\n")) resolve(text);
+      else if (text.length > MAX_EVENT_CHARACTERS) reject(new Error("a gossip event too long"));
+    });
+    socket.on("end", () => resolve(text)).on("error", reject);
+  });
+}
+
+/** Answers when a leave is done, so that the node that leaves can wait for it; any other at once. */
+async function answerGossip(configurator: Configurator, socket: Socket): Promise<void> {
+  try {
+    await configurator.hear(parseGossipEvent(await readEvent(socket)));
+    socket.end("done\n");
+  } catch (error) {
+    console.error((error as Error).message);
+    socket.destroy();
+  }
+}
+
+function listen(
+  options: ListenOptions & { path: string },
+  answer: (socket: Socket) => Promise<void>,
+) {
+  rmSync(options.path, { force: true });
+  // allowHalfOpen: a client ends its side to mark the end of the request, then reads on.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", (error) => console.error(`${options.path}: ${error.message}`));
+    void answer(socket);
+  });
+  return server.listen(options);
+}
+
+function serve(): void {
+  const configurator = new Configurator();
+  listen({ path: paths.control }, (socket) => answerControl(configurator, socket));
+  // Serf's handler is another user's; it can do no more there than an event can.
+  const forAll = { readableAll: true, writableAll: true };
+  listen({ path: paths.gossip, ...forAll }, (socket) => answerGossip(configurator, socket));
+  void configurator.start();
+  console.log("ready");
+}
+
+/** The other end of the control socket: standard input is the request, standard output the reply. */
+function call(): void {
+  const socket = createConnection({ path: paths.control, allowHalfOpen: true });
+  socket.on("error", (error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+  process.stdin.pipe(socket);
+  socket.pipe(process.stdout);
+}
+
+const command = process.argv[2];
+if (command === "serve") serve();
+else if (command === "call") call();
+else {
+  console.error("usage: configurator serve | configurator call <request.json");
+  process.exitCode = 2;
+}

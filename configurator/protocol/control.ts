@@ -1,0 +1,83 @@
+import type { Declaration } from "./declaration";
+import type { ProxyNode } from "../../haproxy/render";
+
+/**
+ * What the lab provider and the tools say to the configurator in `ha`, over the standard input and
+ * output of `configurator call`: one JSON object in, JSON objects out, one a line.
+ */
+export type ControlRequest =
+  { do: "status" } | { do: "cluster" } | AwaitServingRequest | PushRequest;
+
+export interface AwaitServingRequest {
+  do: "awaitServing";
+  /** Names of nodes in new containers. */
+  names: string[];
+  /** Longest wait, ms. */
+  deadlineMs: number;
+}
+
+export interface PushRequest {
+  do: "push";
+  declaration: Declaration;
+  /** Container id of each declared node: what was known of another container no longer counts. */
+  containers: Record<string, string>;
+  /** Longest wait until every declared node serves, ms. */
+  deadlineMs: number;
+}
+
+/** Any number of progress lines, then one of the others. */
+export type ControlReply =
+  | { progress: string }
+  | { done: true; status?: ConfigStatus; cluster?: ClusterView }
+  | { error: string };
+
+/** What the balancer runs on against what it should. */
+export interface ConfigStatus {
+  /** Text of the declared nodes, rendered in `ha`; absent before the first push. */
+  declared?: string;
+  /** Text that the configurator makes of the nodes it knows; absent before the first push. */
+  expected?: string;
+  /** Text of the file on disk, if there is one. */
+  live?: string;
+}
+
+/** The same nodes as each part of the balancer sees them. */
+export interface ClusterView {
+  declared: ProxyNode[];
+  /** What gossip knows; absent when the agent does not answer. */
+  members?: Member[];
+  /** The folder /nodes. */
+  nodes: ProxyNode[];
+  /** The server lines of haproxy.cfg on disk. */
+  file: ProxyNode[];
+  /** HAProxy's own list; absent when it does not run. */
+  servers?: ServerStatus[];
+}
+
+/** A member of the gossip cluster, as it says of itself. */
+export interface Member {
+  name: string;
+  address: string;
+  status: "alive" | "leaving" | "left" | "failed";
+  /** `balancer` or `backend` */
+  role: string;
+  /** `pulumi` or `hand` */
+  origin: string;
+  /** Names one run of the agent. */
+  boot: string;
+}
+
+/** One server of the backend as the running worker sees it. */
+export interface ServerStatus extends ProxyNode {
+  /** HAProxy's word for it: UP, DOWN, `UP 1/2`, MAINT, … */
+  status: string;
+  /** Result of the last health check, L7OK when it passed; INI or empty before the first. */
+  check: string;
+  /** Whether another check is under way. */
+  checking: boolean;
+}
+
+/** Whether HAProxy's last check has passed and the server gets requests. */
+export function isServing({ check, status }: ServerStatus): boolean {
+  return check === "L7OK" && status === "UP";
+}

@@ -1,0 +1,52 @@
+import type { Declaration } from "./protocol/declaration";
+import { parseNode } from "./protocol/declaration";
+import { isInNetwork } from "../config/network";
+import { renderHaproxyConfig } from "../haproxy/render";
+import { readIfThere } from "./files";
+import type { Memory } from "./membership";
+import { paths } from "./paths";
+
+/** What the configurator keeps beside the declaration of what was pushed. */
+export interface Pushed extends Declaration {
+  containers: Record<string, string>;
+}
+
+/**
+ * The last declaration pushed; undefined before the first.
+ *
+ * @throws Error naming the file, when it is not what was written
+ */
+export async function readPushed(): Promise<Pushed | undefined> {
+  const text = await readIfThere(paths.declaration);
+  if (text === undefined) return undefined;
+  try {
+    const pushed = JSON.parse(text) as Pushed;
+    const { template, settings, handMade } = pushed;
+    const nodes = pushed.nodes.map(parseNode);
+    if (!isInNetwork(handMade.range.split("/")[0], handMade.range)) {
+      throw new Error("handMade.range is not a network");
+    }
+    renderHaproxyConfig(template, settings, nodes);
+    return { ...pushed, nodes };
+  } catch (error) {
+    throw new Error(`${paths.declaration}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** What was remembered; nothing, and a line that says so, when it can't be read. */
+export async function readMemory(): Promise<Memory> {
+  const text = await readIfThere(paths.memory);
+  const nothing = { left: {}, superseded: {}, absent: [] };
+  if (text === undefined) return nothing;
+  try {
+    const { left, superseded, absent } = JSON.parse(text) as Memory;
+    const isWhole = [left, superseded].every(isRecord) && Array.isArray(absent);
+    if (!isWhole) throw new Error("it is not what was written");
+    return { left, superseded, absent };
+  } catch (error) {
+    console.error(`${paths.memory} is forgotten: ${(error as Error).message}`);
+    return nothing;
+  }
+}
+
+const isRecord = (value: unknown) => typeof value === "object" && value !== null;

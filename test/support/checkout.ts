@@ -1,0 +1,207 @@
+import { execFile, execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import type Docker from "dockerode";
+import { STACK_LABEL } from "../../config/topology";
+import { connectEngine } from "../../docker/engine";
+
+const original = resolve(__dirname, "../..");
+const run = promisify(execFile);
+
+export const engine = connectEngine();
+
+/** Where a lab goes. */
+export interface LabHost {
+  engine: Docker;
+  /** The engine's address for the lab's commands, if it is not the one that the environment names. */
+  dockerHost?: string;
+  /** The lab's ports and the addresses they are published on; free ones of this host without it. */
+  config?: LabPorts & Record<string, string | number>;
+}
+
+/** What a finished command printed, and how it ended. */
+export interface Outcome {
+  code: number;
+  /** Standard output and error, as a terminal would show them. */
+  output: string;
+}
+
+/**
+ * A lab of its own in a copy of this checkout: own stack, state, names, ports, subnet and images,
+ * so that a test neither meets a deployed lab nor leaves anything in the checkout.
+ */
+export class LabCheckout {
+  readonly folder: string;
+
+  private constructor(
+    readonly stack: string,
+    readonly host: LabHost,
+    readonly config: Record<string, string | number>,
+  ) {
+    this.folder = mkdtempSync(join(tmpdir(), `${stack}-`));
+    const list = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
+    const files = execFileSync("git", list, { cwd: original, encoding: "utf8" }).split("\0");
+    // The toolchain's links are not tracked, but they are this machine's, and so the copy's too.
+    for (const file of [...files.filter(Boolean), "cli/pulumi/toolchain"]) {
+      mkdirSync(dirname(join(this.folder, file)), { recursive: true });
+      cpSync(join(original, file), join(this.folder, file), { recursive: true });
+    }
+    symlinkSync(join(original, "node_modules"), join(this.folder, "node_modules"));
+  }
+
+  /** Makes the copy and its stack; nothing is deployed yet, nor left by a run that was killed. */
+  static async create(stack: string, host: LabHost = { engine }): Promise<LabCheckout> {
+    await removeObjects(host.engine, stack);
+    const lab = new LabCheckout(stack, host, {
+      namePrefix: `${stack}-`,
+      subnet: await findFreeSubnet(host.engine, stack),
+      ...(host.config ?? (await findFreePorts(stack))),
+    });
+    await lab.succeed("stack", "init", stack);
+    for (const [key, value] of Object.entries(lab.config)) await lab.configure(key, value);
+    return lab;
+  }
+
+  configure(key: string, value: string | number): Promise<string> {
+    return this.succeed("config", "set", key, String(value), "--stack", this.stack);
+  }
+
+  /** Runs the launcher behind `npx pulumi` in the copy. */
+  async pulumi(...args: string[]): Promise<Outcome> {
+    const { dockerHost } = this.host;
+    const env = { ...process.env, ...(dockerHost && { DOCKER_HOST: dockerHost }) };
+    const options = { cwd: this.folder, maxBuffer: 2 ** 26, env };
+    // In order, as in a terminal.
+    const script = 'exec cli/pulumi/pulumi "$@" --non-interactive 2>&1';
+    try {
+      const { stdout } = await run("sh", ["-c", script, "pulumi", ...args], options);
+      return { code: 0, output: stdout };
+    } catch (error) {
+      const { code, stdout } = error as { code: number; stdout: string };
+      return { code, output: stdout };
+    }
+  }
+
+  /** The same for a command that has to succeed. */
+  async succeed(...args: string[]): Promise<string> {
+    const { code, output } = await this.pulumi(...args);
+    if (code !== 0) throw new Error(`pulumi ${args.join(" ")} exited with ${code}:\n${output}`);
+    return output;
+  }
+
+  up(): Promise<string> {
+    return this.succeed("up", "--yes", "--skip-preview", "--stack", this.stack);
+  }
+
+  async scale(nodeCount: number): Promise<string> {
+    await this.configure("nodeCount", nodeCount);
+    return this.up();
+  }
+
+  async output<T>(name: string): Promise<T> {
+    const text = await this.succeed("stack", "output", name, "--json", "--stack", this.stack);
+    return JSON.parse(text) as T;
+  }
+
+  /** A container by its name inside the lab. */
+  container(name: string) {
+    return this.host.engine.getContainer(`${this.config.namePrefix}${name}`);
+  }
+
+  /** What of this lab the engine holds. */
+  async leftovers(): Promise<string[]> {
+    const { engine } = this.host;
+    const filters = ofStack(this.stack);
+    const containers = await engine.listContainers({ all: true, filters });
+    const networks = await engine.listNetworks({ filters });
+    const { Volumes } = await engine.listVolumes({ filters });
+    return [
+      ...containers.flatMap((container) => container.Names),
+      ...networks.map((network) => network.Name),
+      ...Volumes.map((volume) => volume.Name),
+    ];
+  }
+
+  /** Takes all away that a test may have left, also a failed one. */
+  async remove(): Promise<void> {
+    try {
+      await this.pulumi("destroy", "--yes", "--skip-preview", "--stack", this.stack);
+      await removeObjects(this.host.engine, this.stack);
+    } finally {
+      rmSync(this.folder, { recursive: true });
+    }
+  }
+}
+
+const ofStack = (stack: string) => ({ label: [`${STACK_LABEL}=${stack}`] });
+
+/** Removes what a stack has on an engine. */
+async function removeObjects(engine: Docker, stack: string): Promise<void> {
+  const filters = ofStack(stack);
+  for (const { Id } of await engine.listContainers({ all: true, filters })) {
+    await engine.getContainer(Id).remove({ force: true, v: true });
+  }
+  for (const { Id } of await engine.listNetworks({ filters })) await engine.getNetwork(Id).remove();
+  const { Volumes } = await engine.listVolumes({ filters });
+  for (const { Name } of Volumes ?? []) await engine.getVolume(Name).remove();
+  for (const { Id } of await engine.listImages({ filters })) {
+    await engine.getImage(Id).remove({ force: true });
+  }
+}
+
+export interface LabPorts {
+  httpPort: number;
+  statsPort: number;
+  adminPort: number;
+  /** The first of {@link NODE_PORTS}. */
+  nodePorts: number;
+}
+
+/** How many ports in a row are kept for the nodes. */
+export const NODE_PORTS = 20;
+
+/**
+ * Ports of this host that are free now, below those that the kernel gives to outgoing connections
+ * (ip_local_port_range): such a one may be taken before the lab has it.
+ */
+export async function findFreePorts(name: string): Promise<LabPorts> {
+  const count = 3 + NODE_PORTS;
+  for (let i = 0; i < 256; i++) {
+    const httpPort = 21_000 + count * ((placeOf(name) + i) % 256);
+    const run = Array.from({ length: count }, (_, offset) => checkPort(httpPort + offset));
+    const results = await Promise.allSettled(run);
+    if (results.every(({ status }) => status === "fulfilled")) {
+      const [statsPort, adminPort, nodePorts] = [1, 2, 3].map((offset) => httpPort + offset);
+      return { httpPort, statsPort, adminPort, nodePorts };
+    }
+  }
+  throw new Error(`no ${count} free ports in a row from 21000 to ${21_000 + 256 * count - 1}`);
+}
+
+/** From 0 to 255, so that labs made at the same time begin their search at different places. */
+function placeOf(name: string): number {
+  return createHash("sha256").update(name).digest()[0];
+}
+
+/** Fails if the port is in use. */
+async function checkPort(port: number): Promise<void> {
+  const server = createServer().listen(port, "127.0.0.1");
+  await once(server, "listening");
+  server.close();
+  await once(server, "close");
+}
+
+async function findFreeSubnet(engine: Docker, name: string): Promise<string> {
+  const networks = await engine.listNetworks();
+  const taken = networks.flatMap(({ IPAM }) => (IPAM?.Config ?? []).map(({ Subnet }) => Subnet));
+  for (let i = 0; i < 256; i++) {
+    const subnet = `10.213.${(placeOf(name) + i) % 256}.0/24`;
+    if (!taken.includes(subnet)) return subnet;
+  }
+  throw new Error("no free subnet in 10.213.0.0/16");
+}
