@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import { connect, type AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { createApp } from "../../images/webapp/src/app";
+import { hueOf, wantsPage } from "../../images/webapp/src/page";
 
 const app = createApp({ host: "s1", tag: "s1", ip: "10.0.0.1" });
 let url: string;
@@ -30,6 +32,117 @@ test("GET / tells who answers and counts the views of a session", async () => {
   expect(second.answer).toEqual({ ...answer, sessionViews: 2 });
   expect(first.cookie).toMatch(/^NODESESSID=/);
   expect(first.response.headers.get("x-backend-ip")).toBe("10.0.0.1");
+});
+
+const CHROMIUM =
+  "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+
+test.each<[string | undefined, boolean]>([
+  [CHROMIUM, true],
+  ["text/html", true],
+  ["TEXT/HTML ; Q=0.5", true],
+  ["text/html, */*; q=0.01", true],
+  [undefined, false],
+  ["", false],
+  ["*/*", false],
+  ["application/json", false],
+  ["text/*", false],
+  ["text/html;q=0", false],
+  ["text/html;q=none", false],
+  ["application/json, text/html;q=0.9", false],
+  ["application/json, text/html", false],
+])("Accept: %s is the wish of a page: %s", (accept, wanted) => {
+  expect(wantsPage(accept)).toBe(wanted);
+});
+
+test("a program gets the JSON, byte for byte, and a cache is told what it depends on", async () => {
+  const response = await fetch(url, { headers: { accept: "*/*" } });
+  const body = await response.text();
+  const { id } = JSON.parse(body) as Answer;
+  expect(body).toBe(
+    `{"hello":"world","ip":"10.0.0.1","host":"s1","tag":"s1","sessionViews":1,"id":"${id}"}`,
+  );
+  expect(response.headers.get("content-type")).toBe("application/json; charset=utf-8");
+  expect(response.headers.get("vary")).toBe("accept");
+});
+
+/** What a person reads on the page. */
+const readPage = (html: string) =>
+  html
+    .replace(/<style>.*<\/style>/s, "")
+    .split("\n")
+    .map((line) => line.replace(/<[^>]*>/g, "").trim())
+    .filter(Boolean);
+
+const STICKY = "Sticky: HAProxy's cookie SERVERID brings this browser back to this node.";
+const NOT_STICKY =
+  "Not sticky: HAProxy gives each request to the next node, and each node counts its own sessions.";
+const DIRECT = "No balancer was on the way: this is the node's own port.";
+test.each<[string, Record<string, string>, string[]]>([
+  ["direct", {}, [DIRECT, "Ask the balancer instead of the node. ", "curl http://127.0.0.1/"]],
+  ["balanced", { "x-forwarded-for": "::1" }, [NOT_STICKY, "", "curl http://HOST/"]],
+  [
+    "sticky",
+    { "x-forwarded-for": "::1", "x-sticky-session": "SERVERID" },
+    [STICKY, "", "curl http://HOST/"],
+  ],
+])("a browser gets a page, and one session with the JSON: %s", async (_, way, lines) => {
+  const { cookie = "" } = await visit();
+  const response = await fetch(url, { headers: { ...way, cookie, accept: CHROMIUM } });
+  const html = await response.text();
+  const [session, advice, command] = lines;
+  expect(readPage(html)).toEqual([
+    "s1: view 2",
+    "s1",
+    "answers from 10.0.0.1, host name s1",
+    "This session",
+    "2 views on this node",
+    session,
+    "See the balancing",
+    `${advice}A client without cookies is new each time:`,
+    command.replace("HOST", url.replace("http://", "")),
+    "A private window is a new client too. curl gets the same answer as JSON.",
+  ]);
+  const { headers } = response;
+  expect({
+    type: headers.get("content-type"),
+    vary: headers.get("vary"),
+    cache: headers.get("cache-control"),
+    backend: headers.get("x-backend-ip"),
+  }).toEqual({
+    type: "text/html; charset=utf-8",
+    vary: "accept",
+    cache: "no-store",
+    backend: "10.0.0.1",
+  });
+  const style = createHash("sha256").update(/<style>(.*)<\/style>/s.exec(html)![1]);
+  expect(headers.get("content-security-policy")).toBe(
+    `default-src 'none'; img-src data:; style-src 'sha256-${style.digest("base64")}'; ` +
+      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  );
+});
+
+test("a HEAD says what a browser would get, without a session", async () => {
+  const { headers } = await fetch(url, { method: "HEAD", headers: { accept: CHROMIUM } });
+  expect(headers.get("content-type")).toBe("text/html; charset=utf-8");
+  expect(headers.get("vary")).toBe("accept");
+  expect(headers.get("set-cookie")).toBeNull();
+});
+
+test("names and the Host header are text on the page, never markup", async () => {
+  const evil = `<script>alert("1")</script>&'`;
+  const hostile = createApp({ host: evil, tag: evil, ip: evil });
+  const headers = { accept: CHROMIUM, host: evil, "x-forwarded-for": evil };
+  const { body } = await hostile.inject({ url: "/", headers });
+  const shown = "&#60;script&#62;alert(&#34;1&#34;)&#60;/script&#62;&#38;&#39;";
+  expect(body.split(shown)).toHaveLength(6);
+  expect(body).not.toContain("<script");
+  await hostile.close();
+});
+
+test("a node's colour depends on its name alone, and neighbours' are far apart", () => {
+  const hues = ["s1", "s2", "s3", "s1"].map(hueOf);
+  expect(hues).toEqual([353, 130, 268, 353]);
 });
 
 test("another client has a session of its own", async () => {

@@ -3,8 +3,9 @@ import type { Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import cookie from "@fastify/cookie";
 import session, { type SessionStore } from "@fastify/session";
-import Fastify, { type FastifyInstance } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { LRUCache } from "lru-cache";
+import { createPage, wantsPage, type Visit } from "./page";
 
 declare module "fastify" {
   interface Session {
@@ -91,9 +92,16 @@ function closeSoon(app: FastifyInstance): void {
   });
 }
 
+/** What a request says of its way here: HAProxy sets both headers, the second for sticky sessions. */
+function wayOf({ headers }: FastifyRequest): Visit["way"] {
+  if (headers["x-forwarded-for"] === undefined) return "direct";
+  return headers["x-sticky-session"] === undefined ? "balanced" : "sticky";
+}
+
 /** The lab's web application, not yet listening. */
 export function createApp(identity: Identity): FastifyInstance {
   let delayMs = 0;
+  const page = createPage(identity);
   const app = Fastify({
     exposeHeadRoutes: false,
     forceCloseConnections: "idle",
@@ -123,8 +131,21 @@ export function createApp(identity: Identity): FastifyInstance {
     if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
   };
 
+  /** Says what kind of answer is to come. @returns whether it is the page */
+  const negotiate = ({ headers }: FastifyRequest, reply: FastifyReply): boolean => {
+    reply.header("vary", "accept");
+    if (!wantsPage(headers.accept)) return false;
+    reply.type("text/html; charset=utf-8").header("content-security-policy", page.policy);
+    // It counts: going back to it is another view, and no cache may give it to somebody else.
+    reply.header("cache-control", "no-store");
+    return true;
+  };
+
   // A HEAD is a probe, not a visit: it is answered outside the part that knows sessions.
-  app.head("/", { onRequest: answerLate }, (_request, reply) => reply.send());
+  app.head("/", { onRequest: answerLate }, (request, reply) => {
+    negotiate(request, reply);
+    return reply.send();
+  });
 
   app.register(async (visits) => {
     await visits.register(cookie);
@@ -136,14 +157,19 @@ export function createApp(identity: Identity): FastifyInstance {
       saveUninitialized: false,
       store: createSessionStore(),
     });
-    visits.get("/", { onRequest: answerLate }, (request) => {
-      request.session.views = (request.session.views ?? 0) + 1;
+    visits.get("/", { onRequest: answerLate }, (request, reply) => {
+      const sessionViews = (request.session.views ?? 0) + 1;
+      request.session.views = sessionViews;
+      if (negotiate(request, reply)) {
+        const { host = "" } = request.headers;
+        return reply.send(page.html({ sessionViews, way: wayOf(request), host }));
+      }
       return {
         hello: "world",
         ip: identity.ip,
         host: identity.host,
         tag: identity.tag,
-        sessionViews: request.session.views,
+        sessionViews,
         id: request.session.sessionId,
       };
     });
