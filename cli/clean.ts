@@ -3,8 +3,10 @@ import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { imageNames, STACK_LABEL } from "../config/topology";
 import { connectEngine } from "../docker/engine";
-import { lookForLab } from "./lab";
-import { isInterrupted, repair } from "./repair";
+import { removeContainer } from "../docker/remove";
+import { isInterrupted } from "../state/interruption";
+import { lookForLab } from "../state/inventory";
+import { repair } from "./repair";
 import { readPulumi, runPulumi } from "./runPulumi";
 import { checkout, launcher } from "./setup/places";
 import { runCommand } from "./stack";
@@ -28,7 +30,7 @@ async function announceHandMade(stack: string): Promise<void> {
   if (byHand.length === 0) return;
   console.log(`Nodes added by hand go too: ${byHand.map(({ name }) => name).join(", ")}.`);
   for (const { id } of byHand.filter(({ state }) => state === "created")) {
-    await connectEngine().getContainer(id).remove({ v: true });
+    await removeContainer(connectEngine().getContainer(id));
   }
 }
 

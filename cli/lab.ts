@@ -1,39 +1,7 @@
-/** The running lab that an operator command works on, as the engine has it. */
-import type Docker from "dockerode";
-import { HAND_LABEL, type Origin } from "../config/member";
-import { ROLE_LABEL, STACK_LABEL } from "../config/topology";
-import type { ClusterView } from "../configurator/protocol/control";
-import { sortNodes } from "../haproxy/render";
-import { addressOn } from "../docker/address";
+/** The running lab that an operator command works on, and what its balancer says. */
 import { askConfigurator } from "../configurator/client";
-import { connectEngine } from "../docker/engine";
-import type { Deployment } from "./repairPlan";
-import { readDeployment } from "./stack";
-
-/** One container of the lab, running or not. */
-export interface LabContainer {
-  id: string;
-  /** Name in the lab. */
-  name: string;
-  containerName: string;
-  role: "balancer" | "backend";
-  origin: Origin;
-  /** Docker's word: running, exited, paused, … */
-  state: string;
-  /** Its address in the lab's network, which it keeps while it is stopped. */
-  address: string;
-}
-
-/** What the engine has of one stack's lab. */
-export interface Lab {
-  stack: string;
-  namePrefix: string;
-  network: { name: string; subnet: string };
-  /** The lab's own, in the order that a person counts them. */
-  containers: LabContainer[];
-  /** Every address of the network that a container has, also one that is none of the lab's. */
-  taken: string[];
-}
+import type { ClusterView } from "../configurator/protocol/control";
+import { lookForLab, type Lab, type LabContainer } from "../state/inventory";
 
 const ANSWER_WITHIN_MS = 10_000;
 
@@ -44,66 +12,6 @@ export async function findLab(stack: string): Promise<Lab> {
   throw new Error(
     `the lab of stack ${stack} does not run; start it with: npx pulumi up --stack ${stack}`,
   );
-}
-
-/** The stack's lab, if there is one on this engine. */
-export async function lookForLab(stack: string): Promise<Lab | undefined> {
-  const engine = connectEngine();
-  const deployment = readDeployment(stack);
-  const [networks, containers] = await Promise.all([
-    engine.listNetworks({ filters: { label: [`${STACK_LABEL}=${stack}`] } }),
-    engine.listContainers({ all: true }),
-  ]);
-  return describeLab(stack, deployment, networks, containers);
-}
-
-/**
- * Puts together what belongs to a lab: the containers on the network that the stack's state records
- * by its id. Labels and names alone prove nothing, another checkout's lab may have the same.
- */
-export function describeLab(
-  stack: string,
-  { resources = [] }: Deployment,
-  networks: Docker.NetworkInspectInfo[],
-  containers: Docker.ContainerInfo[],
-): Lab | undefined {
-  const recorded = resources.find(({ id }) => networks.some(({ Id }) => Id === id));
-  const network = networks.find(({ Id }) => Id === recorded?.id);
-  if (recorded === undefined || network === undefined) return undefined;
-  // On the engine everything is called by the prefix and its name in the lab.
-  const inTheLab = recorded.urn.split("::").at(-1)!;
-  const namePrefix = network.Name.slice(0, network.Name.length - inTheLab.length);
-  const attached = containers.flatMap((container) => {
-    const endpoint = container.NetworkSettings.Networks[network.Name];
-    // Before its first start a container has the network's name but not yet its id.
-    return endpoint && ["", network.Id].includes(endpoint.NetworkID)
-      ? [{ container, address: addressOn(endpoint) }]
-      : [];
-  });
-  return {
-    stack,
-    namePrefix,
-    network: { name: network.Name, subnet: network.IPAM?.Config?.[0]?.Subnet ?? "" },
-    containers: sortNodes(
-      attached.flatMap(({ container: { Id, Names, Labels, State }, address }): LabContainer[] => {
-        const [hand, role] = [Labels[HAND_LABEL], Labels[ROLE_LABEL]];
-        if (Labels[STACK_LABEL] !== stack || (hand ?? role) === undefined) return [];
-        const containerName = Names[0]?.slice(1) ?? Id;
-        return [
-          {
-            id: Id,
-            name: hand ?? containerName.slice(namePrefix.length),
-            containerName,
-            role: role === "balancer" ? role : "backend",
-            origin: hand === undefined ? "pulumi" : "hand",
-            state: State,
-            address,
-          },
-        ];
-      }),
-    ),
-    taken: attached.map(({ address }) => address).filter((address) => address !== ""),
-  };
 }
 
 /** @throws if the lab's balancer does not run, saying what to do */

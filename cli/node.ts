@@ -7,7 +7,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { KEY_FILE } from "../config/member";
 import { connectEngine, isNotFound } from "../docker/engine";
-import { findLab, readCluster, requireBalancer, type Lab, type LabContainer } from "./lab";
+import { removeContainer } from "../docker/remove";
+import type { Lab, LabContainer } from "../state/inventory";
+import { findLab, readCluster, requireBalancer } from "./lab";
 import { chooseRemoval, describeContainer, planAddition, serves, type Addition } from "./nodePlan";
 import { chooseStack, runCommand } from "./stack";
 import { compareViews } from "./statusPlan";
@@ -54,7 +56,7 @@ async function start(name: string, lab: Lab, balancer: LabContainer): Promise<Ad
       await container.start();
       return addition;
     } catch (error) {
-      await container.remove({ force: true, v: true });
+      await removeContainer(container);
       if (!/address already in use/i.test((error as Error).message)) throw error;
       taken.push(addition.address);
     }
@@ -105,7 +107,7 @@ async function remove(name: string, stack: string): Promise<void> {
   await container.stop().catch((error: { statusCode?: number }) => {
     if (error.statusCode !== 304) throw error;
   });
-  await container.remove({ v: true });
+  await removeContainer(container);
   console.log(`Removed ${name} with its container ${containerName}.`);
 }
 

@@ -5,7 +5,7 @@ import { describeMember } from "../config/member";
 import { imageNames, STACK_LABEL } from "../config/topology";
 import { isServing, type ClusterView } from "../configurator/protocol/control";
 import { NODE_NAME } from "../haproxy/render";
-import type { Lab, LabContainer } from "./lab";
+import type { Lab, LabContainer } from "../state/inventory";
 
 /** A node to add. */
 export interface Addition {

@@ -4,7 +4,8 @@
  */
 import { parseArgs } from "node:util";
 import { connectEngine, runInContainer } from "../docker/engine";
-import { findLab, type LabContainer } from "./lab";
+import type { LabContainer } from "../state/inventory";
+import { findLab } from "./lab";
 import {
   chooseMember,
   chooseService,

@@ -1,5 +1,5 @@
 /** What `npm run service` reads and decides, as functions on plain data. */
-import type { Lab, LabContainer } from "./lab";
+import type { Lab, LabContainer } from "../state/inventory";
 
 /** One process that s6 keeps running in a container. */
 export interface Service {

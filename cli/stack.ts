@@ -1,8 +1,5 @@
-/** Which stack an operator command works on, what Pulumi records of it, and how a command ends. */
-import { execFileSync } from "node:child_process";
-import type { Deployment } from "./repairPlan";
+/** Which stack an operator command works on, and how a command ends. */
 import { readPulumi } from "./runPulumi";
-import { checkout, launcher } from "./setup/places";
 
 /**
  * @param asked name of the stack; without one the selected stack, else `dev`
@@ -14,16 +11,6 @@ export function chooseStack(asked: string | undefined): string {
   if (stacks.some(({ name }) => name === stack)) return stack;
   const there = stacks.map(({ name }) => name).join(", ") || "none";
   throw new Error(`there is no stack ${stack}; there is: ${there}`);
-}
-
-/** The stack's state. */
-export function readDeployment(stack: string): Deployment {
-  const exported = execFileSync(launcher, ["stack", "export", "--stack", stack], {
-    cwd: checkout,
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-  });
-  return (JSON.parse(exported) as { deployment: Deployment }).deployment;
 }
 
 /** Runs an operator command, which gives the process's exit code unless that is 0. */

@@ -1,7 +1,8 @@
 /** `npm start`: set-up, a repair if one is due, the lab of stack `dev`, then where to find it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isInterrupted, repair } from "./repair";
+import { isInterrupted } from "../state/interruption";
+import { repair } from "./repair";
 import { readPulumi, runPulumi } from "./runPulumi";
 import { setUp } from "./setup";
 import { checkout } from "./setup/places";

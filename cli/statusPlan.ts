@@ -1,7 +1,7 @@
 /** What `npm run status` makes of the lab's different views, as functions on plain data. */
 import type { ClusterView, Member, ServerStatus } from "../configurator/protocol/control";
 import { sortNodes, type ProxyNode } from "../haproxy/render";
-import type { LabContainer } from "./lab";
+import type { LabContainer } from "../state/inventory";
 
 export interface Comparison {
   header: string[];

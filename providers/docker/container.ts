@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { pack } from "tar-stream";
 import { isNotFound, withoutFrames } from "../../docker/engine";
+import { removeContainer } from "../../docker/remove";
 import { CheckFailure, Context, PartialFailure, ResourceType } from "../pluginServer";
 import {
   COMPUTED_OUTPUTS,
@@ -67,7 +68,7 @@ export function container(connect: () => Docker): ResourceType<ContainerInputs, 
           });
         }
         // Left behind it would hold its name, and no later run would know of it.
-        await created.remove({ force: true, v: true });
+        await removeContainer(created);
         throw error;
       }
     },
@@ -109,15 +110,8 @@ export function container(connect: () => Docker): ResourceType<ContainerInputs, 
     async delete(id, state) {
       const existing = connect().getContainer(id);
       const grace = (state.destroyGraceSeconds ?? 0) as number;
-      try {
-        if (grace > 0) await existing.stop({ t: grace }).catch(ignoreStopped);
-        await existing.remove({ force: true, v: state.removeVolumes !== false });
-      } catch (error) {
-        if (isNotFound(error)) return;
-        if ((error as { statusCode?: number }).statusCode !== 409) throw error;
-        // An `rm` container is being removed by the engine already.
-        await existing.wait({ condition: "removed" }).catch(() => undefined);
-      }
+      if (grace > 0) await existing.stop({ t: grace }).catch(ignoreStopped);
+      await removeContainer(existing, state.removeVolumes !== false);
     },
   };
 }
@@ -295,5 +289,5 @@ async function expectRunning(
 
 /** Stopping what is stopped is no error; the engine answers 304. */
 function ignoreStopped(error: Error & { statusCode?: number }): void {
-  if (error.statusCode !== 304) throw error;
+  if (error.statusCode !== 304 && !isNotFound(error)) throw error;
 }

@@ -1,4 +1,5 @@
-import { connectEngine, isNotFound } from "../../docker/engine";
+import { connectEngine } from "../../docker/engine";
+import { removeContainer } from "../../docker/remove";
 import type { DiffKind, ResourceType } from "../pluginServer";
 
 /** Inputs and state alike. */
@@ -41,12 +42,7 @@ export const handMadeNodes: ResourceType<HandMadeNodesProperties, HandMadeNodesP
     const found = await engine.listContainers({ all: true, filters });
     await Promise.all(
       found.map(async ({ Id, Names }) => {
-        await engine
-          .getContainer(Id)
-          .remove({ force: true, v: true })
-          .catch((error: unknown) => {
-            if (!isNotFound(error)) throw error;
-          });
+        await removeContainer(engine.getContainer(Id));
         log("info", `removed ${Names[0].slice(1)}, which was added by hand`);
       }),
     );

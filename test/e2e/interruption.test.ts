@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { runInContainer } from "../../docker/engine";
-import { listProcesses, type Process } from "../../cli/processes";
+import { listProcesses, type Process } from "../../state/processes";
 import { LabCheckout, engine } from "../support/checkout";
 
 /**

@@ -1,5 +1,6 @@
 import type Docker from "dockerode";
-import { describeLab, requireBalancer, type Lab, type LabContainer } from "../../cli/lab";
+import { requireBalancer } from "../../cli/lab";
+import { describeLab, type Lab, type LabContainer } from "../../state/inventory";
 import { formatTable } from "../../cli/table";
 
 const OURS = "our-network";

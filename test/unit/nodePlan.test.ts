@@ -1,5 +1,5 @@
 import type { ClusterView, Member, ServerStatus } from "../../configurator/protocol/control";
-import type { Lab, LabContainer } from "../../cli/lab";
+import type { Lab, LabContainer } from "../../state/inventory";
 import { chooseRemoval, describeContainer, planAddition, serves } from "../../cli/nodePlan";
 
 const container = (name: string, more: Partial<LabContainer> = {}): LabContainer => ({

@@ -5,20 +5,19 @@ import { dirname, join } from "node:path";
 import type Docker from "dockerode";
 import { describeMember } from "../../config/member";
 import { STACK_LABEL } from "../../config/topology";
-import { isInterrupted, mendRecords } from "../../cli/repair";
+import { locateState } from "../../state/backend";
+import { mendRecords } from "../../state/halfWritten";
+import { isInterrupted } from "../../state/interruption";
+import { explainLock, judgeLock } from "../../state/locks";
+import { listHelpers } from "../../state/orphans";
+import { listUnfinished, type PastUpdate } from "../../state/records";
 import {
   chooseContainers,
   chooseNetworks,
   describeContainer,
-  explainLock,
-  judgeLock,
-  listHelpers,
-  listUnfinished,
-  locateState,
   type Evidence,
   type LabelledContainer,
-  type PastUpdate,
-} from "../../cli/repairPlan";
+} from "../../state/unrecorded";
 
 const lock = { pid: 7, hostname: "here" };
 

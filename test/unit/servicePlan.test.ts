@@ -1,4 +1,4 @@
-import type { Lab, LabContainer } from "../../cli/lab";
+import type { Lab, LabContainer } from "../../state/inventory";
 import { chooseMember, chooseService, parseServices } from "../../cli/servicePlan";
 
 const services = [

@@ -1,6 +1,6 @@
 import type { ClusterView, Member, ServerStatus } from "../../configurator/protocol/control";
 import type { ProxyNode } from "../../haproxy/render";
-import type { LabContainer } from "../../cli/lab";
+import type { LabContainer } from "../../state/inventory";
 import { compareViews } from "../../cli/statusPlan";
 
 const addresses: Record<string, string> = {
