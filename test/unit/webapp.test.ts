@@ -150,6 +150,17 @@ test("another client has a session of its own", async () => {
   expect(one.answer.id).not.toBe(two.answer.id);
 });
 
+test("clients that send no cookie push out no session of one that does", async () => {
+  const flooded = createApp({ host: "s1", tag: "s1", ip: "10.0.0.1" });
+  const get = (cookie = "") => flooded.inject({ url: "/", headers: { cookie } });
+  const { headers } = await get();
+  const cookie = String(headers["set-cookie"]).split(";")[0];
+  await get(cookie);
+  for (let i = 0; i < 10_500; i++) await get();
+  expect((await get(cookie)).json()).toMatchObject({ sessionViews: 3 });
+  await flooded.close();
+});
+
 test("a session that was never made is not taken over from the client", async () => {
   const { answer } = await visit("NODESESSID=chosen");
   expect(answer).toMatchObject({ sessionViews: 1 });

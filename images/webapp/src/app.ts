@@ -28,7 +28,8 @@ const MAX_DELAY_MS = 60_000;
 /** How long an app that stops waits for a first word on a connection. */
 const SILENCE_MS = 500;
 const SESSION_LIFETIME_MS = 30 * 60_000;
-const MAX_SESSIONS = 10_000;
+/** Most sessions of clients that came back, and most of clients that did not yet. */
+const MAX_SESSIONS = 5_000;
 
 /** The first IPv4 address that is not the loopback's, else 127.0.0.1. */
 export function findOwnAddress(): string {
@@ -36,20 +37,35 @@ export function findOwnAddress(): string {
   return addresses.find((a) => a.family === "IPv4" && !a.internal)?.address ?? "127.0.0.1";
 }
 
-/** Sessions in memory, bounded in number and age: a load test must not eat the node. */
+/**
+ * Sessions in memory, bounded in number and age: a load test must not eat the node. A client that
+ * sends no cookie back makes a session with each request; these push out each other, and not those
+ * whose cookie came back once.
+ */
 function createSessionStore(): SessionStore {
-  const sessions = new LRUCache<string, Parameters<SessionStore["set"]>[1]>({
-    max: MAX_SESSIONS,
-    ttl: SESSION_LIFETIME_MS,
-  });
+  const createCache = () =>
+    new LRUCache<string, Parameters<SessionStore["set"]>[1]>({
+      max: MAX_SESSIONS,
+      ttl: SESSION_LIFETIME_MS,
+    });
+  const [fresh, returned] = [createCache(), createCache()];
   return {
     set: (id, value, done) => {
-      sessions.set(id, value);
+      (returned.has(id) ? returned : fresh).set(id, value);
       done();
     },
-    get: (id, done) => done(null, sessions.get(id) ?? null),
+    // Asked only for an id whose cookie has this process's signature.
+    get: (id, done) => {
+      const value = fresh.get(id);
+      if (value !== undefined) {
+        fresh.delete(id);
+        returned.set(id, value);
+      }
+      done(null, returned.get(id) ?? null);
+    },
     destroy: (id, done) => {
-      sessions.delete(id);
+      fresh.delete(id);
+      returned.delete(id);
       done();
     },
   };
