@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -70,6 +71,12 @@ test("becomes the CLI: arguments, process, exit code and all that the CLI needs"
     ],
   });
   expect(existsSync(join(checkout, ".state"))).toBe(true);
+});
+
+test("nobody else can look into the state folder, also one that was open before", () => {
+  mkdirSync(join(checkout, ".state"), { mode: 0o755 });
+  launch({}, checkout, "up");
+  expect((statSync(join(checkout, ".state")).mode & 0o777).toString(8)).toBe("700");
 });
 
 test.each([
