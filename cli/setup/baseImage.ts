@@ -19,6 +19,8 @@ import type { Step, Way } from "./step";
 const suite = "trixie";
 /** The image that images/base starts from. */
 const official = `debian:${suite}-slim`;
+/** The keys of Debian's archive: debootstrap makes nothing that they did not sign. */
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** How long a registry may say nothing. */
 const patience = 15_000;
 
@@ -83,8 +85,8 @@ function debootstrapWays(image: string): Way[] {
 }
 
 async function debootstrap(image: string, mirror: string): Promise<void> {
-  if (!findOnPath("debootstrap", `${process.env.PATH}:/usr/sbin`)) {
-    await installPackages("debootstrap");
+  if (!findOnPath("debootstrap", `${process.env.PATH}:/usr/sbin`) || !existsSync(KEYRING)) {
+    await installPackages("debootstrap", "debian-archive-keyring");
   }
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "partial-image-"));

@@ -13,7 +13,7 @@ case $mirror in
 https:*) extra=--include=ca-certificates ;;
 *) extra= ;;
 esac
-debootstrap --variant=minbase ${extra:+"$extra"} "$suite" "$root" "$mirror"
+debootstrap --force-check-gpg --variant=minbase ${extra:+"$extra"} "$suite" "$root" "$mirror"
 
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*.log "$root"/var/log/apt
 cat >"$root/etc/apt/apt.conf.d/docker-clean" <<'CONF'
