@@ -96,6 +96,8 @@ function listAddresses(range: string): string[] {
   });
 }
 
+const MEBIBYTE = 1024 * 1024;
+
 /** The container of a node added by hand: made of the same as a declared one, but no host port. */
 export function describeContainer(
   { name, containerName, address }: Addition,
@@ -115,6 +117,9 @@ export function describeContainer(
       RestartPolicy: { Name: member.restart },
       CapDrop: member.capabilities.drops,
       CapAdd: member.capabilities.adds,
+      SecurityOpt: member.securityOpts,
+      Memory: member.memory * MEBIBYTE,
+      MemorySwap: member.memorySwap * MEBIBYTE,
       LogConfig: { Type: member.logDriver, Config: member.logOpts },
     },
     NetworkingConfig: {

@@ -67,10 +67,11 @@ test("a node is added, serves, and is made of what a declared one is", async () 
 
   const describe = async (name: string) => {
     const { Config, HostConfig } = await lab.container(name).inspect();
-    const { CapAdd, CapDrop, LogConfig, RestartPolicy } = HostConfig as Record<string, unknown>;
+    const { CapAdd, CapDrop, LogConfig, Memory, MemorySwap, RestartPolicy, SecurityOpt } =
+      HostConfig as Record<string, unknown>;
     const key = await inContainer(lab, name, "stat", "-c", "%a %U %s", "/etc/serf/key");
     return {
-      host: { CapAdd, CapDrop, LogConfig, RestartPolicy },
+      host: { CapAdd, CapDrop, LogConfig, Memory, MemorySwap, RestartPolicy, SecurityOpt },
       env: Config.Env.map((line) =>
         line.replaceAll(name, "NAME").replace(/=(pulumi|hand)/, "=WHO"),
       ),

@@ -1,8 +1,11 @@
-/** Members that should not be: what gossip brings is anybody's word until it is checked. */
+/**
+ * Members that should not be: what gossip brings is anybody's word until it is checked. And an
+ * application in a stranger's hands: what its container holds back.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { pack } from "tar-stream";
-import { withoutFrames } from "../../docker/engine";
+import { runInContainer, withoutFrames } from "../../docker/engine";
 import { LabCheckout } from "../support/checkout";
 import { addByHand, addressIn, expectAgreement } from "../support/cluster";
 import {
@@ -203,4 +206,28 @@ test("20 running containers whose agents start within a second: at most 4 applie
   console.log(`agents started in ${took} ms; applies:\n${made.join("\n")}`);
   expect(made.length).toBeLessThanOrEqual(4);
   expect(made.every((line) => line.includes("applied by Runtime API"))).toBe(true);
+});
+
+const asWebapp = (...command: string[]) =>
+  runInContainer(lab.container("s1"), command, { user: "webapp" });
+
+test("an application that takes all memory is ended alone, and the node serves on", async () => {
+  const takeMebibytes =
+    "for (const all = []; all.length < 650;) all.push(Buffer.alloc(2 ** 20, 1))";
+  const startedAt = async () => (await lab.container("s1").inspect()).State.StartedAt;
+  const before = await startedAt();
+  const ended = await asWebapp("node", "-e", takeMebibytes);
+  expect(ended).toEqual({ exitCode: 137, stdout: "", stderr: "" });
+  expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
+  expect(Object.keys(await countAnswers(lab, 8)).sort()).toEqual(["s1", "s2"]);
+  expect(await startedAt()).toBe(before);
+});
+
+test("a setuid program of root's gives an application no rights", async () => {
+  await inContainer(lab, "s1", "install", "-m", "4755", "/usr/bin/id", "/tmp/setuid-id");
+  const [own, setuid] = [await asWebapp("id", "-u"), await asWebapp("/tmp/setuid-id", "-u")];
+  await inContainer(lab, "s1", "rm", "/tmp/setuid-id");
+  expect(own.exitCode).toBe(0);
+  expect(own.stdout).not.toBe("0\n");
+  expect(setuid).toEqual(own);
 });

@@ -51,7 +51,13 @@ function image(name: string, args: Record<string, string>): Registered {
 
 function container(
   name: string,
-  member: { role: string; image: string; ip: string; ports: [number, number, string][] },
+  member: {
+    role: string;
+    image: string;
+    memory: number;
+    ip: string;
+    ports: [number, number, string][];
+  },
 ): Registered {
   return {
     type: "docker:index/container:Container",
@@ -71,6 +77,9 @@ function container(
       destroyGraceSeconds: 10,
       uploads: [{ file: "/etc/serf/key", content: "gossip key", permissions: "0600" }],
       capabilities: { drops: ["ALL"], adds: ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"] },
+      securityOpts: ["no-new-privileges"],
+      memory: member.memory,
+      memorySwap: member.memory,
       logDriver: "json-file",
       logOpts: { "max-size": "10m", "max-file": "3" },
     },
@@ -98,6 +107,7 @@ test("the program declares the whole lab", async () => {
     container("ha", {
       role: "balancer",
       image: "sha256:ha",
+      memory: 1024,
       ip: "10.20.30.42",
       ports: [
         [80, 8080, "127.0.0.1"],
@@ -126,12 +136,14 @@ test("the program declares the whole lab", async () => {
     container("s1", {
       role: "backend",
       image: "sha256:webapp",
+      memory: 256,
       ip: "10.20.30.11",
       ports: [[3000, 8100, "127.0.0.1"]],
     }),
     container("s2", {
       role: "backend",
       image: "sha256:webapp",
+      memory: 256,
       ip: "10.20.30.12",
       ports: [[3000, 8101, "127.0.0.1"]],
     }),

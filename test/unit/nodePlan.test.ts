@@ -125,6 +125,9 @@ test("a node added by hand is made of what a declared one is", () => {
       RestartPolicy: { Name: "unless-stopped" },
       CapDrop: ["ALL"],
       CapAdd: ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"],
+      SecurityOpt: ["no-new-privileges"],
+      Memory: 268435456,
+      MemorySwap: 268435456,
       LogConfig: { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } },
     },
     NetworkingConfig: {
