@@ -1,16 +1,17 @@
 /**
  * After any sequence of what people and faults do to containers, haproxy.cfg is the renderer's text
- * for the nodes that run. Sequences are random; SEED=… repeats those of a run that failed, and the
- * sequences that once failed are kept in {@link KEPT}.
+ * for the nodes that run. Sequences are random, but the same in every run; SEED=… tries others. Those
+ * that once failed are kept in {@link KEPT}.
  */
 import fc from "fast-check";
 import { LabCheckout } from "../support/checkout";
 import { addByHand, expectAgreement, pauseNode } from "../support/cluster";
+import { LONG } from "../support/long";
 import { configOnDisk, names, previewed } from "../support/observe";
 
 jest.setTimeout(900_000);
 
-const SEQUENCES = 30;
+const SEQUENCES = LONG ? 30 : 3;
 const STEPS = { minLength: 8, maxLength: 10 };
 /** Labs that go through sequences at the same time: most of a step is waiting. */
 const LANES = 3;
@@ -120,7 +121,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(lanes.map(({ lab }) => lab.remove())));
 
 test(`after any of ${SEQUENCES} sequences the config is that of the true membership`, async () => {
-  const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+  const seed = Number(process.env.SEED ?? 1);
   const random = fc.sample(fc.array(step, STEPS), { seed, numRuns: SEQUENCES });
   const queue = [...KEPT, ...random];
   console.log(`${queue.length} sequences, SEED=${seed}`);
