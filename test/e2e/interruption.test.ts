@@ -15,7 +15,7 @@ import { LONG } from "../support/long";
  */
 const INTERRUPTIONS = LONG ? 20 : 5;
 const seeds = process.env.INTERRUPTION_SEEDS?.split(",").map(Number);
-const firstSeed = seeds?.[0] ?? 1;
+const firstSeed = seeds?.[0] ?? 7;
 
 const VICTIMS = {
   cli: /toolchain\/pulumi up/,
