@@ -137,13 +137,13 @@ async function listProcesses(name: string): Promise<Process[]> {
 
 const SERVICES: [container: string, user: string, command: RegExp][] = [
   ["s1", "webapp", /^node .*server\.js/],
-  ["s1", "_serf", /^serf agent/],
+  ["s1", "_serf", /^\/usr\/bin\/serf agent/],
   ["s1", "_serf", /serf-join$/],
   ["s1", "nobody", /^s6-log .*app:/],
   ["s1", "nobody", /^s6-log .*serf:/],
   ["ha", "haproxy", /^haproxy -W/],
   ["ha", "haproxy", /^node .*configurator\.js/],
-  ["ha", "_serf", /^serf agent/],
+  ["ha", "_serf", /^\/usr\/bin\/serf agent/],
   ["ha", "nobody", /^s6-log .*haproxy:/],
   ["ha", "nobody", /^s6-log .*configurator:/],
 ];

@@ -1,0 +1,76 @@
+/** What somebody inside the lab can do: an application that was taken over, a holder of the key. */
+import { runInContainer } from "../../docker/engine";
+import { LabCheckout } from "../support/checkout";
+import { addressIn, expectAgreement } from "../support/cluster";
+import { inContainer } from "../support/observe";
+
+jest.setTimeout(300_000);
+
+let lab: LabCheckout;
+beforeAll(async () => {
+  lab = await LabCheckout.create("e2e-inside");
+  await lab.up();
+});
+afterAll(() => lab.remove());
+
+const bootOf = async (name: string) =>
+  (await inContainer(lab, name, "s6-setuidgid", "_serf", "cat", "/run/serf/boot")).trim();
+
+/** A member's goodbye, as it would say it itself. */
+const goodbyeOf = async (name: string, host: number) =>
+  `${name}\t${addressIn(lab, host)}\tbackend\trole=backend,origin=pulumi,boot=${await bootOf(name)}`;
+
+describe("an application's user", () => {
+  const asWebapp = (command: string[]) =>
+    runInContainer(lab.container("s1"), command, { user: "webapp" });
+  const NO_TOKEN = /Authentication required/;
+  const NO_FILE = /Permission denied/;
+
+  test.each<[wasAble: string, command: string[], answer: RegExp]>([
+    ["list the members", ["serf", "members"], NO_TOKEN],
+    ["read the gossip key from the agent", ["serf", "keys", "-list"], NO_TOKEN],
+    ["break gossip by another key", ["serf", "keys", "-install", "A".repeat(43) + "="], NO_TOKEN],
+    ["make its node leave", ["serf", "leave"], NO_TOKEN],
+    ["ask without the wrapper", ["/usr/bin/serf", "members"], NO_TOKEN],
+    ["guess the token", ["/usr/bin/serf", "members", "-rpc-auth=guess"], /Invalid auth token/],
+    ["read the gossip key", ["cat", "/etc/serf/key"], NO_FILE],
+    ["read the agent's secrets", ["cat", "/run/serf/secrets.json"], NO_FILE],
+    ["read the token", ["cat", "/run/serf-token"], NO_FILE],
+    ["read the agent's environment", ["sh", "-c", "cat /proc/[0-9]*/environ >/dev/null"], NO_FILE],
+  ])("can't %s", async (_wasAble, command, answer) => {
+    const { exitCode, stdout, stderr } = await asWebapp(command);
+    expect(stdout + stderr).toMatch(answer);
+    expect(exitCode).not.toBe(0);
+  });
+
+  test("can't take another node out by a goodbye in its name, as it could", async () => {
+    const goodbye = await goodbyeOf("s2", 12);
+    const { exitCode, stderr } = await asWebapp([
+      ...["serf", "query", "-tag", "role=balancer", "leave", goodbye],
+    ]);
+    expect(stderr).toMatch(NO_TOKEN);
+    expect(exitCode).not.toBe(0);
+    expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
+  });
+});
+
+test("the agents' tokens show in no command line, inspect or log", async () => {
+  const tokens = await Promise.all(
+    ["ha", "s1"].map(async (name) =>
+      (await inContainer(lab, name, "cat", "/run/serf-token")).trim(),
+    ),
+  );
+  expect(tokens.map((token) => /^[0-9a-f]{32}$/.test(token))).toEqual([true, true]);
+  expect(tokens[0]).not.toBe(tokens[1]);
+  const places = await Promise.all(
+    ["ha", "s1"].map(async (name) => [
+      await inContainer(lab, name, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'; exit 0"),
+      JSON.stringify(await lab.container(name).inspect()),
+      (await lab.container(name).logs({ stdout: true, stderr: true })).toString(),
+    ]),
+  );
+  for (const text of places.flat()) {
+    expect(text).not.toBe("");
+    for (const token of tokens) expect(text.includes(token)).toBe(false);
+  }
+});
