@@ -4,7 +4,7 @@ import { isServing, type ClusterView } from "../../configurator/protocol/control
 import { paths } from "../../configurator/paths";
 import { connectEngine, runInContainer, withoutFrames } from "../../docker/engine";
 import { sortNodes } from "../../haproxy/render";
-import type { LabContainer } from "../lab";
+import type { LabContainer } from "../../state/inventory";
 import { formatTable } from "../table";
 
 export const SERF_LOG = "/var/log/serf.log";

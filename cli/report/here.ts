@@ -1,7 +1,8 @@
 /** What the lab that runs now shows: `npm run report -- --here`. */
 import type { Browser } from "playwright-core";
 import { shootStatsPage } from "../browser";
-import { readCluster, requireBalancer, type Lab } from "../lab";
+import type { Lab } from "../../state/inventory";
+import { readCluster, requireBalancer } from "../lab";
 import { readPulumi } from "../runPulumi";
 import { compareViews } from "../statusPlan";
 import type { Report } from "./document";
