@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { runInContainer, withoutFrames } from "../../docker/engine";
 import { GOLDEN_COUNTS, goldenFile } from "../support/golden";
@@ -7,6 +8,7 @@ import { underLoad } from "../support/load";
 import {
   configOnDisk,
   countAnswers,
+  eventually,
   get,
   identity,
   inContainer,
@@ -189,17 +191,120 @@ test("docker logs marks every line with its process", async () => {
   expect(await logs("ha")).toEqual(new Set(["haproxy", "configurator", "serf"]));
 });
 
-test("the admin CLI answers the host and refuses a node", async () => {
-  expect(Object.keys(await runningServers(lab))).toEqual(names(3));
+test.each([
+  ["admin CLI", "adminPort", 9999, "show info\n", "Name: HAProxy"],
+  ["statistics", "statsPort", 1936, "GET /metrics HTTP/1.0\r\n\r\n", "haproxy_process"],
+])("the %s answer the host and refuse a node", async (_what, key, internal, bytes, answer) => {
+  expect(await converse(port(key), bytes)).toContain(answer);
   const ask = `
-    const socket = require("net").connect(9999, "ha").on("error", () => console.log("refused"));
-    socket.end("show info\\n");
+    const socket = require("net").connect(${internal}, "ha").on("error", () => console.log("refused"));
+    socket.end(${JSON.stringify(bytes)});
     let answer = "";
     socket.on("data", (chunk) => (answer += chunk));
     socket.on("close", () => console.log("answer: " + answer));`;
-  const answer = await inContainer(lab, "s1", "node", "-e", ask);
-  expect(answer).not.toContain("HAProxy");
-  expect(answer).toMatch(/^(refused\n)?answer: \n$/);
+  expect(await inContainer(lab, "s1", "node", "-e", ask)).toMatch(/^(refused\n)?answer: \n$/);
+});
+
+/** Longest wait for the other side to close. */
+const PATIENCE_MS = 1000;
+
+/** All that comes back for these bytes, said after a while, until one side has had enough. */
+function converse(to: number, bytes: string, silenceMs = 0): Promise<string> {
+  return new Promise((resolve) => {
+    let answer = "";
+    const socket = connect(to, "127.0.0.1");
+    socket.setEncoding("latin1").on("data", (chunk: string) => (answer += chunk));
+    // A reset is a way to close.
+    socket.on("error", () => undefined).on("close", () => resolve(answer));
+    socket.setTimeout(silenceMs + PATIENCE_MS, () => socket.destroy());
+    setTimeout(() => socket.write(bytes), silenceMs);
+  });
+}
+
+/** A request whose body, or what follows its headers, is the admin CLI's. */
+const withCommands = (line: string, header = "") =>
+  `${line} HTTP/1.1\r\nHost: x\r\n${header}Content-Length: 30\r\n\r\n\ndisable server nodes/s2\n\n`;
+const HUGE = "a".repeat(40_000);
+
+test("the admin CLI is for commands, and no web page or HTTP client gets anything from it", async () => {
+  const attacks: [bytes: string, silenceMs?: number][] = [
+    [withCommands("POST /;prompt;")],
+    [withCommands("GET /;prompt;")],
+    [withCommands("PUT /;prompt;")],
+    // Longer than the usual inspect-delay.
+    [withCommands("POST /;prompt;"), 6000],
+    [withCommands("POST /;prompt;", `X: ${HUGE}\r\n`)],
+    [withCommands(`POST /;prompt;${HUGE}`)],
+    // Where a name of the page's own leads here, it may make up methods.
+    [withCommands("show /;prompt;")],
+    [withCommands("show /;prompt;"), 6000],
+    [withCommands(`show /;prompt;${HUGE}`)],
+    ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\ndisable server nodes/s2\n\n"],
+    ["\ndisable server nodes/s2\n\n"],
+  ];
+  const answers = await Promise.all(
+    attacks.map((attack) => converse(port("adminPort"), ...attack)),
+  );
+  expect(answers).toEqual(attacks.map(() => ""));
+  expect(await runningServers(lab)).toEqual(
+    Object.fromEntries(names(3).map((name) => [name, "UP L7OK"])),
+  );
+
+  const interactive = "prompt\nshow version\nquit\n";
+  expect(await converse(port("adminPort"), interactive)).toMatch(/^\n> \d+\.\d+\.\d+.*\n\n> /);
+});
+
+test("POST /delay through the balancer is denied however it is spelt; a node's own port takes it", async () => {
+  const spellings: [target: string, status: number, own: number][] = [
+    ["/delay", 403, 200],
+    ["/delay?x=%zz", 403, 200],
+    ["/delay#x", 400, 200],
+    ["/%64elay", 403, 200],
+    ["/%64%65%6c%61%79", 403, 200],
+    ["/d%65la%79?%zz", 403, 200],
+    ["http://x/delay", 403, 200],
+    ["HTTP://x/dela%79", 403, 200],
+    ["//delay", 403, 404],
+    ["/delay/", 403, 404],
+    ["/delay;x", 403, 404],
+    ["/DELAY", 403, 404],
+    ["/x/../delay", 403, 404],
+    ["/%2fdelay", 403, 404],
+    ["/%2564elay", 404, 404],
+  ];
+  const post = async (to: number, target: string) => {
+    const headers = "Host: x\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    const body = '{"delay": 0}';
+    const request = `POST ${target} HTTP/1.1\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
+    return Number((await converse(to, request)).split(" ")[1]);
+  };
+  const tried = spellings.map(async ([target]): Promise<(typeof spellings)[number]> => {
+    const statuses = [post(port("httpPort"), target), post(port("nodePorts"), target)];
+    const [status, own] = await Promise.all(statuses);
+    return [target, status, own];
+  });
+  expect(await Promise.all(tried)).toEqual(spellings);
+});
+
+test("HTTP/2 in clear is refused, and a body reaches a node when it is whole", async () => {
+  const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0";
+  expect(await converse(port("httpPort"), preface)).toMatch(/^HTTP\/1\.\d 400 /);
+
+  const received = async (id: string) => {
+    const logs = names(3).map((name) => lab.container(name).logs({ stdout: true, stderr: true }));
+    const text = (await Promise.all(logs)).map(withoutFrames).join("");
+    return text.includes(`POST /?id=${id} received`);
+  };
+  const headers = "Host: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+  const slow = connect(port("httpPort"), "127.0.0.1");
+  slow.write(`POST /?id=slow HTTP/1.1\r\n${headers}{`);
+  const whole = `POST /?id=whole HTTP/1.1\r\nConnection: close\r\n${headers}{}`;
+  expect(await converse(port("httpPort"), whole)).toContain(" 404 ");
+  await eventually(PATIENCE_MS, async () => expect(await received("whole")).toBe(true));
+  expect(await received("slow")).toBe(false);
+  slow.write("}");
+  await eventually(PATIENCE_MS, async () => expect(await received("slow")).toBe(true));
+  slow.destroy();
 });
 
 test("one changed line of the application rebuilds one layer of one image", async () => {

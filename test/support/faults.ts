@@ -28,8 +28,6 @@ export interface Fault {
   inject(lab: LabCheckout): Promise<unknown>;
   /** Under load. */
   heal?(lab: LabCheckout): Promise<unknown>;
-  /** False where the load's POSTs, which tell each node how slow it is, would undo the fault. */
-  posts?: false;
   aims: Aims;
 }
 
@@ -243,7 +241,6 @@ export const FAULTS: Fault[] = [
   {
     name: "an application is slow",
     nodes: 3,
-    posts: false,
     async inject(lab) {
       await slowDown(lab, ["s2"], 700);
       // It is slow, not sick: HAProxy goes on with it.

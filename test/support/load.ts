@@ -19,6 +19,8 @@ import type { LabCheckout } from "./checkout";
 export const SHAPES = ["keep-alive", "fresh"] as const;
 export type Shape = (typeof SHAPES)[number];
 
+/** The application's own answers: it has nothing to POST to, and HAProxy never says 404 by itself. */
+const ANSWER = { GET: 200, POST: 404 };
 /** A request without an answer for so long is lost. */
 const LOST_AFTER_MS = 5000;
 const TICK_MS = 4;
@@ -35,8 +37,6 @@ export interface LoadOptions {
   rate?: number;
   /** POSTs a second, for each shape; 0 for none. */
   postRate?: number;
-  /** What the POSTs tell the nodes, ms: a node that starts anew takes it on again. */
-  delayMs?: number;
   /** The load goes on after the work until each shape has sent so many GETs. */
   atLeast?: number;
 }
@@ -214,15 +214,15 @@ class Load {
     const request: Dispatcher.RequestOptions = { method, path: "/", signal: patience.signal };
     if (method === "POST") {
       exchange.id = randomUUID();
-      request.path = `/delay?id=${exchange.id}`;
+      request.path = `/?id=${exchange.id}`;
       request.headers = { "content-type": "application/json" };
-      request.body = JSON.stringify({ delay: this.options.delayMs ?? 0 });
+      request.body = "{}";
     }
     try {
       const client = shape === "fresh" ? this.fresh : this.keptAlive;
       const { statusCode, body } = await client.request(request);
       const text = await body.text();
-      if (statusCode !== 200) exchange.lost = `status ${statusCode}`;
+      if (statusCode !== ANSWER[method]) exchange.lost = `status ${statusCode}`;
       else if (method === "GET") exchange.node = (JSON.parse(text) as { tag: string }).tag;
     } catch (error) {
       const { name, code, message } = error as Error & { code?: string };

@@ -7,7 +7,7 @@ import { names } from "./observe";
 import { PostWitness, type PostCount } from "./postWitness";
 
 export interface TrialOptions {
-  /** How long each node takes for an answer at least, ms. */
+  /** How long each node takes for an answer at least, until it starts anew; ms. */
   delayMs: number;
   /** GETs of each shape at least. */
   atLeast: number;
@@ -54,7 +54,7 @@ export async function tryFault(
         await attempt("agreement", () => settle(lab));
         mark("over");
       },
-      { delayMs, atLeast, ...(fault.posts === false && { postRate: 0 }) },
+      { atLeast },
     );
     for (const name in marks) marks[name] -= load.began;
     const posts = await witness.count(load.exchanges);
