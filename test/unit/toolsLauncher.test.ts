@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   cpSync,
@@ -165,12 +166,71 @@ describe("an interrupted update", () => {
     ],
   ])("%s", (_, prepare, expected) => {
     prepare();
-    const { status, lines, stderr } = launch({}, checkout, "up");
+    const { status, lines, stderr } = launch({}, checkout, "stack", "ls");
     expect({ status, first: lines[0], stderr }).toEqual({
       status: 7,
-      first: "up",
+      first: "stack",
       stderr: expected,
     });
+  });
+
+  /** Makes a stack the selected one, as Pulumi notes it. */
+  const select = (name: string) => {
+    const digest = createHash("sha1").update(join(checkout, "Pulumi.yaml")).digest("hex");
+    mkdirSync(join(checkout, "home/workspaces"), { recursive: true });
+    writeFileSync(
+      join(checkout, `home/workspaces/lab-${digest}-workspace.json`),
+      JSON.stringify({ stack: `organization/lab/${name}` }, undefined, 4),
+    );
+  };
+  const refusal = (command: string) =>
+    `${hint("dev")}Until then pulumi ${command} is refused: it would go on from a record that is not true.\n`;
+
+  test.each<[string, string, boolean]>([
+    ["up", "dev", true],
+    ["update --yes", "dev", true],
+    ["preview --diff", "dev", true],
+    ["pre", "dev", true],
+    ["destroy --yes", "dev", true],
+    ["down", "dev", true],
+    ["dn", "dev", true],
+    ["refresh", "dev", true],
+    ["import", "dev", true],
+    ["watch", "dev", true],
+    ["--color never up", "dev", true],
+    ["up", "", true],
+    ["up", "second", false],
+    ["up --stack dev", "second", true],
+    ["up --stack=organization/lab/dev", "second", true],
+    ["up -s dev", "second", true],
+    ["up -sdev", "second", true],
+    ["up --stack second", "dev", false],
+    ["up --help", "dev", false],
+    ["stack output", "dev", false],
+    ["config set up up", "dev", false],
+    ["cancel", "dev", false],
+  ])("pulumi %s with stack %j selected is refused: %s", (command, selected, isRefused) => {
+    stack("second");
+    stack("dev", unfinished);
+    if (selected) select(selected);
+    const words = command.split(" ");
+    const env = { PULUMI_HOME: join(checkout, "home") };
+    const { status, lines, stderr } = launch(env, checkout, ...words);
+    const verb = words.find((word) => !["--color", "never"].includes(word))!;
+    expect({ status, first: lines[0], stderr }).toEqual(
+      isRefused
+        ? { status: 1, first: "", stderr: refusal(verb) }
+        : { status: 7, first: words[0], stderr: hint("dev") },
+    );
+  });
+
+  test("PULUMI_STACK names the stack where no option does", () => {
+    stack("second");
+    stack("dev", unfinished);
+    select("dev");
+    const env = { PULUMI_HOME: join(checkout, "home") };
+    expect(launch({ ...env, PULUMI_STACK: "second" }, checkout, "up").status).toBe(7);
+    expect(launch({ ...env, PULUMI_STACK: "dev" }, checkout, "up").status).toBe(1);
   });
 
   test("a number that another program has by now does not hold a stack", () => {
@@ -178,7 +238,7 @@ describe("an interrupted update", () => {
     const sleeper = spawn("sleep", ["60"]);
     try {
       lock("dev", sleeper.pid!);
-      expect(launch({}, checkout, "up").stderr).toBe(hint("dev"));
+      expect(launch({}, checkout, "stack").stderr).toBe(hint("dev"));
     } finally {
       sleeper.kill();
     }
