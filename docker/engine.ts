@@ -237,15 +237,22 @@ function toOptions({ address, source, certificates }: Endpoint): Docker.DockerOp
 }
 
 interface EngineError extends Error {
+  /** Of the system call that failed. */
+  code?: string;
   statusCode?: number;
   json?: { message?: string } | null;
 }
+
+/** What a user does about an engine's socket that is closed to them. */
+const DENIED_HELP =
+  "add yourself to the group `docker` (`sudo usermod -aG docker $USER`, then log in anew), or use sudo";
 
 /** docker-modem decorates the engine's words: `(HTTP code 409) unexpected - … `. */
 function explainError(error: EngineError, { address, source }: Endpoint): Error {
   if (error.name === "AbortError") return error;
   if (error.statusCode === undefined) {
-    return new Error(`the Docker engine at ${address} (${source}): ${error.message}`);
+    const help = error.code === "EACCES" ? `; ${DENIED_HELP}` : "";
+    return new Error(`the Docker engine at ${address} (${source}): ${error.message}${help}`);
   }
   const decorated = error.message.replace(/^\(HTTP code \d+\) .*? - /s, "").trim();
   return Object.assign(new Error(error.json?.message ?? decorated), {

@@ -66,6 +66,19 @@ test.each([
   );
 });
 
+test("a socket that is closed to the user: what opens it", async () => {
+  const docker = connectTo(chooseEndpoint({ DOCKER_HOST: "unix:///run/docker.sock" }));
+  // A test that runs as root is never denied.
+  const denied = Object.assign(new Error("connect EACCES /run/docker.sock"), { code: "EACCES" });
+  const modem = docker.modem as unknown as { buildRequest: (...args: unknown[]) => void };
+  modem.buildRequest = (_options, _context, _data, done) =>
+    (done as (error: Error) => void)(denied);
+  await expect(docker.ping()).rejects.toThrow(
+    "the Docker engine at unix:///run/docker.sock (DOCKER_HOST): connect EACCES /run/docker.sock; " +
+      "add yourself to the group `docker` (`sudo usermod -aG docker $USER`, then log in anew), or use sudo",
+  );
+});
+
 // In a process of its own: jest keeps what is loaded elsewhere.
 test.each([
   ["unix:///nowhere.sock", "connect ENOENT /nowhere.sock", []],
