@@ -1,6 +1,7 @@
 /** The running lab that an operator command works on, and what its balancer says. */
 import { askConfigurator } from "../configurator/client";
 import type { ClusterView } from "../configurator/protocol/control";
+import { describeStopped } from "../docker/containerState";
 import { lookForLab, type Lab, type LabContainer } from "../state/inventory";
 
 const ANSWER_WITHIN_MS = 10_000;
@@ -18,15 +19,12 @@ export async function findLab(stack: string): Promise<Lab> {
 export function requireBalancer({ stack, containers }: Lab): LabContainer {
   const balancer = containers.find(({ role }) => role === "balancer");
   if (balancer?.state === "running") return balancer;
-  const way = `npx pulumi up --refresh --stack ${stack}`;
   if (balancer === undefined) {
+    const way = `npx pulumi up --refresh --stack ${stack}`;
     throw new Error(`the balancer of stack ${stack} is gone; make it again with: ${way}`);
   }
   const { containerName, state } = balancer;
-  throw new Error(
-    `the balancer of stack ${stack} does not run, its container ${containerName} is ${state}; ` +
-      `start it with: ${state === "paused" ? `docker unpause ${containerName}` : way}`,
-  );
+  throw new Error(`the balancer of stack ${stack} ${describeStopped(containerName, state, stack)}`);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { isIPv4 } from "node:net";
+import { isInNetwork } from "./network";
 
 /**
  * Who gets which address of the lab's network. By offset from the network address:
@@ -43,6 +44,29 @@ export function parseSubnet(text: string): Subnet | string {
   const first = Math.floor(base / 2 ** 24);
   if (first === 0 || first === 127 || first >= 224) return `${allowed}, not reserved or loopback`;
   return { base, prefix };
+}
+
+/**
+ * Networks that are nobody's on the Internet: private (RFC 1918), shared by carriers (RFC 6598),
+ * link-local, for benchmarks and for documentation.
+ */
+const NOT_PUBLIC = [
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "100.64.0.0/10",
+  "169.254.0.0/16",
+  "198.18.0.0/15",
+  "192.0.2.0/24",
+  "198.51.100.0/24",
+  "203.0.113.0/24",
+];
+
+/** Whether no address of an allowed subnet belongs to a host on the Internet. */
+export function isPrivate(subnet: string): boolean {
+  const { base, prefix } = parseCidr(subnet)!;
+  const ends = [base, base + sizeOf({ base, prefix }) - 1].map(formatAddress);
+  return NOT_PUBLIC.some((cidr) => ends.every((address) => isInNetwork(address, cidr)));
 }
 
 /** Whether a subnet shares addresses with a network in CIDR form; it shares none with an IPv6 one. */

@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
-import { MAX_NODES, maxNodes, parseSubnet } from "./addressPlan";
+import { isPrivate, MAX_NODES, maxNodes, parseSubnet } from "./addressPlan";
 
 /** The stack's configuration, checked. Defaults and descriptions stand in Pulumi.yaml. */
 export interface LabConfig {
@@ -142,6 +142,24 @@ export function checkConfig(config: LabConfig): LabConfig {
   return config;
 }
 
+/** What is allowed and yet seldom meant, a line for each value. */
+export function listWarnings({ subnet, adminAddress }: LabConfig): string[] {
+  const warnings: string[] = [];
+  if (!isPrivate(subnet)) {
+    warnings.push(
+      `subnet: ${subnet} is public: this host and the lab's containers can't reach the real hosts ` +
+        "that have these addresses; a private one is in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
+    );
+  }
+  if (!adminAddress.startsWith("127.")) {
+    warnings.push(
+      `adminAddress: ${adminAddress} opens HAProxy's admin CLI without a password to whoever ` +
+        "reaches this host; back to this host alone: npx pulumi config rm adminAddress",
+    );
+  }
+  return warnings;
+}
+
 type Refuse = (key: keyof LabConfig, allowed: string) => void;
 
 function checkNodePorts(config: LabConfig, refuse: Refuse): void {
@@ -159,7 +177,8 @@ function checkPortsDiffer(config: LabConfig, refuse: Refuse): void {
   const last = nodePorts + countPorts(config) - 1;
   keys.forEach((key, i) => {
     const twin = keys.slice(0, i).find((other) => config[other] === config[key]);
-    if (twin) refuse(key, `a port that ${twin} does not use`);
+    // Which of the two was set can't be told here: a default looks like a value of the user's.
+    if (twin) refuse(key, `a port that ${twin} does not have: set one of the two to another port`);
     if (nodePorts > 0 && config[key] >= nodePorts && config[key] <= last) {
       refuse(key, `a port outside the nodes' own ${nodePorts}-${last}`);
     }

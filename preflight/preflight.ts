@@ -2,13 +2,15 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { hostname } from "node:os";
+import * as pulumi from "@pulumi/pulumi";
 import type Docker from "dockerode";
 import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
 import { paths } from "../configurator/paths";
 import { addressOn } from "../docker/address";
+import { describeStopped } from "../docker/containerState";
 import { chooseEndpoint, connectEngine, runInContainer, type Endpoint } from "../docker/engine";
 import { overlaps, parseSubnet } from "../config/addressPlan";
-import { refusal, refuseIfAny, type LabConfig } from "../config/labConfig";
+import { listWarnings, refusal, refuseIfAny, type LabConfig } from "../config/labConfig";
 import { TEMPLATE } from "../components/haproxyConfig";
 import { HAND_LABEL } from "../config/member";
 import { NEIGHBOURS, neighboursOf, nodesWithin, readNeighbours, roomFor } from "./neighbours";
@@ -42,6 +44,8 @@ export interface Surroundings {
     name: string;
     stack?: string;
     running: boolean;
+    /** Docker's word: running, exited, paused, … */
+    state: string;
     ports: Place[];
     /** Name in the lab of a node that was added by hand. */
     hand?: string;
@@ -70,17 +74,34 @@ export interface Place {
 export async function preflight(plan: Plan): Promise<Set<string>> {
   const rendered = renderTemplate(plan);
   const problems = "problem" in rendered ? [rendered.problem] : [];
+  const warnings = listWarnings(plan.config);
   let running = new Set<string>();
   try {
     const held = await askAround(plan);
     running = listRunning(plan, held);
+    warnings.push(...listStopped(plan, held));
     problems.push(...findProblems(plan, held));
     if ("text" in rendered) problems.push(...(await askHaproxy(plan, held, rendered.text)));
   } catch (error) {
     problems.push((error as Error).message);
   }
   refuseIfAny(problems);
+  for (const warning of warnings) void pulumi.log.warn(warning);
   return running;
+}
+
+/**
+ * What stands still of the lab although nobody undeclared it. Pulumi compares with its record alone,
+ * so a plain update would change nothing of it, or wait for it.
+ */
+export function listStopped({ config, topology }: Plan, { containers }: Surroundings): string[] {
+  const still = ["created", "exited", "dead", "paused"];
+  return [topology.balancer, ...topology.nodes].flatMap(({ name, containerName }) =>
+    containers
+      .filter((it) => it.name === containerName && it.stack === config.stack)
+      .filter(({ state }) => still.includes(state))
+      .map(({ state }) => `${name} ${describeStopped(containerName, state, config.stack)}`),
+  );
 }
 
 /** The names of the plan's nodes whose containers are there and run. */
@@ -314,6 +335,7 @@ async function askAround({ topology }: Plan): Promise<Surroundings> {
       name: Names[0]?.slice(1) ?? Id,
       stack: Labels[STACK_LABEL],
       running: State === "running",
+      state: State,
       ports: Ports.filter(({ PublicPort, Type }) => PublicPort && Type === "tcp").map(
         ({ IP, PublicPort }) => ({ ip: IP, port: PublicPort }),
       ),

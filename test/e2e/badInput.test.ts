@@ -117,7 +117,7 @@ test("values that are not allowed, all at once", async () => {
     'publishAddress: "localhost" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all',
     "httpPort: 65536 is not allowed; a port from 1 to 65535",
     "serverTimeout: 99 is not allowed; milliseconds from 100 to 60000",
-    `adminPort: ${lab.config.adminPort} is not allowed; a port that statsPort does not use`,
+    `adminPort: ${lab.config.adminPort} is not allowed; a port that statsPort does not have: set one of the two to another port`,
   ];
   await withConfig(change, async () => {
     expect(await refusedBy("preview")).toEqual(problems);

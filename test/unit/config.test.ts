@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
 import { parse } from "yaml";
-import { checkConfig, readConfig, type LabConfig } from "../../config/labConfig";
+import { checkConfig, listWarnings, readConfig, type LabConfig } from "../../config/labConfig";
 
 interface Project {
   config: Record<string, { default: unknown; description: string }>;
@@ -121,7 +121,10 @@ test.each<[Partial<LabConfig>, string]>([
   ],
   [{ httpPort: 0 }, "httpPort: 0 is not allowed; a port from 1 to 65535"],
   [{ adminPort: 65536 }, "adminPort: 65536 is not allowed; a port from 1 to 65535"],
-  [{ statsPort: 80 }, "statsPort: 80 is not allowed; a port that httpPort does not use"],
+  [
+    { statsPort: 80 },
+    "statsPort: 80 is not allowed; a port that httpPort does not have: set one of the two to another port",
+  ],
   [{ httpPort: 4001 }, "httpPort: 4001 is not allowed; a port outside the nodes' own 4000-4001"],
   [
     { nodePorts: 65535 },
@@ -144,6 +147,25 @@ test("all problems are named at once", () => {
       "  httpPort: 0 is not allowed; a port from 1 to 65535\n" +
       "  readyTimeout: Infinity is not allowed; seconds from 1 to 3600",
   );
+});
+
+test.each<[Partial<LabConfig>, RegExp | undefined]>([
+  [{}, undefined],
+  [{ subnet: "10.1.2.0/24", adminAddress: "127.0.0.2" }, undefined],
+  [{ subnet: "172.31.240.0/20" }, undefined],
+  [{ subnet: "100.127.0.0/20" }, undefined],
+  [
+    { subnet: "8.8.8.0/24" },
+    /^subnet: 8\.8\.8\.0\/24 is public: .* a private one is in 10\.0\.0\.0\/8/,
+  ],
+  [{ subnet: "172.32.0.0/20" }, /^subnet: 172\.32\.0\.0\/20 is public/],
+  [
+    { adminAddress: "0.0.0.0" },
+    /^adminAddress: 0\.0\.0\.0 opens HAProxy's admin CLI .* npx pulumi config rm adminAddress$/,
+  ],
+])("%j is allowed, with a warning where it is seldom meant", (change, warning) => {
+  const warnings = listWarnings(checkConfig({ ...defaults, ...change }));
+  expect(warnings).toEqual(warning ? [expect.stringMatching(warning)] : []);
 });
 
 test("unpublished nodes leave their ports to others", () => {

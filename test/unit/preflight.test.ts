@@ -4,6 +4,7 @@ import fc from "fast-check";
 import {
   complaintOf,
   listRunning,
+  listStopped,
   findProblems,
   preflight,
   type Plan,
@@ -44,6 +45,7 @@ const container = (name: string, stack?: string, ...ports: Container["ports"]): 
   name,
   stack,
   running: ports.length > 0,
+  state: ports.length > 0 ? "running" : "exited",
   ports,
 });
 const at = (ip: string, port: number) => ({ ip, port });
@@ -321,6 +323,27 @@ test("the nodes that run are those of the lab's own containers that do", () => {
   expect(listed(deployed.containers.slice(0, 2))).toEqual(["s1"]);
   expect(listed(others)).toEqual([]);
   expect(listed([container("x-s1", "test")])).toEqual([]);
+});
+
+test("what stands still of the lab's own is named with what starts it", () => {
+  const stopped = (name: string, state: string, stack = "test") => ({
+    ...container(name, stack),
+    state,
+  });
+  const containers = [
+    stopped("x-ha", "exited"),
+    stopped("x-s1", "paused"),
+    stopped("x-s2", "restarting"),
+    stopped("x-s9", "exited"),
+  ];
+  expect(listStopped(planOf(), { ...bare, containers })).toEqual([
+    "ha does not run, its container x-ha is exited; start it with: " +
+      "npx pulumi up --refresh --stack test (or, as it was: docker start x-ha)",
+    "s1 does not run, its container x-s1 is paused; start it with: docker unpause x-s1",
+  ]);
+  expect(listStopped(planOf(), deployed)).toEqual([]);
+  const foreign = [stopped("x-ha", "exited", "other")];
+  expect(listStopped(planOf(), { ...bare, containers: foreign })).toEqual([]);
 });
 
 test("more nodes than the kernel has neighbours for are refused, with what raises it", () => {
