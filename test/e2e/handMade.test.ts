@@ -242,8 +242,10 @@ test("status says where the views differ, and when they agree again", async () =
 
 test("a balancer that does not run is said not to", async () => {
   await lab.container("ha").stop({ t: 10 });
-  const way = `start it with: npx pulumi up --refresh --stack ${lab.stack}`;
-  const problem = `the balancer of stack ${lab.stack} does not run, its container e2e-hand-ha is exited; ${way}`;
+  const problem =
+    `the balancer of stack ${lab.stack} does not run, its container e2e-hand-ha is exited; ` +
+    `start it with: npx pulumi up --refresh --stack ${lab.stack} ` +
+    "(or, as it was: docker start e2e-hand-ha)";
   expect(await refused("status")).toBe(problem);
   expect(await refused("node", "add", "s10")).toBe(problem);
   expect((await tool("node", "list")).code).toBe(0);
