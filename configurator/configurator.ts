@@ -19,7 +19,7 @@ import {
 import { readIfThere, replaceFile } from "./files";
 import { checkConfig, readWorker, type Worker } from "./haproxyProcess";
 import { HealthRecord } from "./health";
-import { decideNodes, type Memory } from "./membership";
+import { checkable, decideNodes, type Memory } from "./membership";
 import { readNodes, writeNodes } from "./nodesFolder";
 import { Pacer } from "./pacer";
 import { paths } from "./paths";
@@ -63,7 +63,10 @@ export class Configurator {
     if (event === "announce") for (const member of members) this.announced.add(member);
     const names = members.map(({ name }) => JSON.stringify(name.slice(0, 80))).join(" ");
     if (event !== "leave") return this.pacer.poke(`${event} of ${names}`);
-    for (const member of members) this.announced.forget(member);
+    for (const member of members) {
+      this.announced.forget(member);
+      this.health.leaves(member.name);
+    }
     await this.remember(({ left }) => {
       for (const { name, boot } of members) if (boot !== "") left[name] = boot;
     });
@@ -133,9 +136,11 @@ export class Configurator {
     if (declaration === undefined) return {};
     const live = await readIfThere(paths.config);
     const { template, settings, nodes } = declaration;
+    const present = await readNodes(paths.nodes);
+    const declaredPresent = nodes.filter(({ name }) => present.some((node) => node.name === name));
     return {
-      declared: renderHaproxyConfig(template, settings, nodes),
-      expected: renderHaproxyConfig(template, settings, await readNodes(paths.nodes)),
+      declared: renderHaproxyConfig(template, settings, declaredPresent),
+      expected: renderHaproxyConfig(template, settings, present),
       live,
     };
   }
@@ -188,7 +193,8 @@ export class Configurator {
       readMemory(),
     ]);
     const isExpected = this.pushes > 0;
-    const health = this.health.judge(declaration, worker?.servers ?? [], isExpected);
+    const nodes = checkable(declaration, members ?? [], memory);
+    const health = this.health.judge(nodes, worker?.servers ?? [], isExpected);
     const decision = decideNodes({
       declaration,
       members: members ?? [],
@@ -197,6 +203,7 @@ export class Configurator {
       previous,
       health: (name) => health.get(name) ?? "unknown",
       isLost: (name) => this.health.isLost(name),
+      stays: (name) => this.health.stays(name),
       self: hostname(),
     });
     this.complaints.say(decision.refused);
@@ -249,14 +256,15 @@ export class Configurator {
   }
 
   /**
-   * Every declared node is expected again. What gossip still knows of a container that has been
-   * replaced says nothing of the new one.
+   * Every declared node is expected again, also one that lives and is said to have left. What gossip
+   * still knows of a container that has been replaced says nothing of the new one.
    */
   private async expect({ containers }: Pushed, before: Pushed | undefined): Promise<void> {
     const members = (await readMembers()) ?? [];
     await this.remember((memory) => {
       memory.absent = [];
       for (const { name, status, boot } of members) {
+        if (containers[name] !== undefined && status === "alive") delete memory.left[name];
         const isNew =
           containers[name] !== undefined && containers[name] !== before?.containers[name];
         if (isNew && status !== "alive") memory.superseded[name] = boot;

@@ -1,27 +1,30 @@
 import { get } from "node:http";
 import { isServing, type ServerStatus } from "./protocol/control";
-import type { Declaration } from "./protocol/declaration";
 import type { ProxyNode } from "../haproxy/render";
 import type { Health } from "./membership";
 
 /** How long a node that gossip does not know may be down before it is taken for gone. */
 const LOST_AFTER_MS = 5000;
+/** How long a node that said it leaves must serve on until it is not believed: longer than a stop takes. */
+const STAYS_AFTER_MS = 15_000;
 const PROBE_TIMEOUT_MS = 500;
 
-/** Which nodes serve, and since when one does not. */
+/** Which nodes serve, and how long they have done so, or not. */
 export class HealthRecord {
-  private readonly downSince = new Map<string, number>();
+  /** By name: the last word, and when it was new. */
+  private readonly since = new Map<string, { word: Health; at: number }>();
   private readonly probed = new Map<string, Health>();
   private readonly probing = new Set<string>();
 
   /**
-   * What the checks say by node: HAProxy's own, and for declared nodes that it does not have ours.
+   * What the checks say by node: HAProxy's own, and for nodes that it does not have ours.
    * Ours is the one made at the last look: nobody waits for a node that does not answer.
    *
+   * @param nodes those that may be in
    * @param isExpected whether nodes are about to start, so that none counts as down for long
    */
   judge(
-    declaration: Declaration,
+    nodes: readonly ProxyNode[],
     servers: ServerStatus[],
     isExpected: boolean,
   ): Map<string, Health> {
@@ -30,18 +33,20 @@ export class HealthRecord {
         .filter(({ status }) => !status.startsWith("MAINT"))
         .map((server) => [server.name, judgeServer(server)]),
     );
-    const unchecked = declaration.nodes.filter(({ name }) => !health.has(name));
+    const unchecked = nodes.filter(({ name }) => !health.has(name));
     for (const node of unchecked) {
       health.set(node.name, this.probed.get(node.name) ?? "unknown");
       void this.probeAgain(node);
     }
     const names = new Set(unchecked.map(({ name }) => name));
     for (const name of this.probed.keys()) if (!names.has(name)) this.probed.delete(name);
-    const now = Date.now();
     for (const [name, word] of health) {
-      if (word !== "down" || isExpected) this.downSince.delete(name);
-      else if (!this.downSince.has(name)) this.downSince.set(name, now);
+      if (word === "down" && isExpected) this.since.delete(name);
+      else if (this.since.get(name)?.word !== word) {
+        this.since.set(name, { word, at: performance.now() });
+      }
     }
+    for (const name of this.since.keys()) if (!health.has(name)) this.since.delete(name);
     return health;
   }
 
@@ -54,8 +59,22 @@ export class HealthRecord {
 
   /** Whether a node has been down for longer than a start takes. */
   isLost(name: string): boolean {
-    const since = this.downSince.get(name);
-    return since !== undefined && Date.now() - since > LOST_AFTER_MS;
+    return this.hasBeen("down", name, LOST_AFTER_MS);
+  }
+
+  /** Says that a node leaves: what it served before no longer counts. */
+  leaves(name: string): void {
+    this.since.delete(name);
+  }
+
+  /** Whether a node has served for longer than a stop takes, since it said that it leaves. */
+  stays(name: string): boolean {
+    return this.hasBeen("serving", name, STAYS_AFTER_MS);
+  }
+
+  private hasBeen(word: Health, name: string, ms: number): boolean {
+    const since = this.since.get(name);
+    return since?.word === word && performance.now() - since.at > ms;
   }
 }
 

@@ -29,6 +29,8 @@ export interface Evidence {
   health: (name: string) => Health;
   /** Whether a node has been down for longer than a start takes. */
   isLost: (name: string) => boolean;
+  /** Whether a node has served for longer than a stop takes, since it said that it leaves. */
+  stays: (name: string) => boolean;
   /** Name of the member that this balancer is itself. */
   self: string;
 }
@@ -39,7 +41,7 @@ export interface Decision {
   memory: Memory;
   /** Why members are not taken as nodes: a line for each. */
   refused: string[];
-  /** Declared and present nodes that gossip does not vouch for: worth another look soon. */
+  /** Nodes whose state may change without an event: worth another look soon. */
   unsure: string[];
 }
 
@@ -66,7 +68,7 @@ interface Hearsay {
  * Checks what members claim: the name by the rule for server names, the address by the declaration
  * or the range for nodes added by hand.
  */
-function listen({ declaration, members, announced, memory, self }: Evidence): Hearsay {
+function listen({ declaration, members, announced, memory, self, stays }: Evidence): Hearsay {
   const { range } = declaration.handMade;
   const declared = new Map(declaration.nodes.map((node) => [node.name, node]));
   const heard = new Map<string, Member>();
@@ -92,7 +94,7 @@ function listen({ declaration, members, announced, memory, self }: Evidence): He
 
   function refuse({ name, address, role, origin }: Member): string | undefined {
     if (!NODE_NAME.test(name)) return "the name is not a host name label (a-z, 0-9, -)";
-    if (role === "balancer") return `the balancer is ${self}; there is one`;
+    if (role === "balancer" || name === self) return `the balancer is ${self}; there is one`;
     if (role !== "backend") return "the role is neither balancer nor backend";
     const node = declared.get(name);
     if (node) return node.address === address ? undefined : `${name} is at ${node.address}`;
@@ -106,13 +108,34 @@ function listen({ declaration, members, announced, memory, self }: Evidence): He
   function wordOf(name: string): Word {
     const member = known.get(name);
     if (member === undefined) return "unknown";
-    if (memory.left[name] === member.boot) return "left";
+    if (hasLeft(member, memory) && !(member.status === "alive" && stays(name))) return "left";
     if (member.status === "alive") return "alive";
     if (memory.superseded[name] === member.boot) return "unknown";
     // A goodbye of an earlier run, heard late, shows on this one, which said none.
     if (member.status === "leaving") return "unknown";
     return member.status;
   }
+}
+
+const hasLeft = ({ name, boot }: Member, { left }: Memory) => left[name] === boot;
+
+/**
+ * What a health check may be asked about: the declared nodes, and those added by hand whose leave may
+ * not be true. HAProxy has the others.
+ */
+export function checkable(
+  { nodes, handMade }: Evidence["declaration"],
+  members: Member[],
+  memory: Memory,
+): ProxyNode[] {
+  const declared = new Set(nodes.map(({ name }) => name));
+  const left = members.filter(
+    (member) =>
+      !declared.has(member.name) &&
+      hasLeft(member, memory) &&
+      isInNetwork(member.address, handMade.range),
+  );
+  return [...nodes, ...left.map(({ name, address }) => ({ name, address, port: handMade.port }))];
 }
 
 function isIn(name: string, wasIn: boolean, word: Word, evidence: Evidence): boolean {
@@ -166,7 +189,8 @@ function decideHandMade(
 
 /**
  * Decides which nodes are in. A node is in while gossip says that it lives, or its application
- * answers; a node that said goodbye is out. So the loss of gossip takes no node that serves away,
+ * answers; a node that said goodbye is out, unless it lives and serves on for longer than a stop
+ * takes: then somebody else said it. So the loss of gossip takes no node that serves away,
  * and only a failure that the health check confirms counts.
  *
  * A declared node is in from its declaration on, before it has started. A node added by hand is in
@@ -189,17 +213,28 @@ export function decideNodes(evidence: Evidence): Decision {
     members.length === 0
       ? boots
       : Object.fromEntries(Object.entries(boots).filter(([name]) => known.has(name)));
+  const leavers = [...known.values()].filter((member) => hasLeft(member, memory));
+  const stayed = leavers.filter(({ name }) => wordOf(name) === "alive").map(({ name }) => name);
+  const doubted = leavers.filter(
+    ({ name, status }) => status === "alive" && wordOf(name) === "left",
+  );
   return {
     nodes,
     memory: {
-      left: keepKnown(memory.left),
+      left: without(keepKnown(memory.left), stayed),
       superseded: keepKnown(memory.superseded),
       absent,
     },
     refused,
-    unsure: [...names, ...absent].filter((name) => ["failed", "unknown"].includes(wordOf(name))),
+    unsure: [
+      ...[...names, ...absent].filter((name) => ["failed", "unknown"].includes(wordOf(name))),
+      ...doubted.map(({ name }) => name),
+    ],
   };
 }
+
+const without = (boots: Record<string, string>, names: string[]) =>
+  Object.fromEntries(Object.entries(boots).filter(([name]) => !names.includes(name)));
 
 function describe({ name, address }: Address): string {
   const shown = JSON.stringify(name.slice(0, SHOWN));

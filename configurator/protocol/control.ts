@@ -33,7 +33,7 @@ export type ControlReply =
 
 /** What the balancer runs on against what it should. */
 export interface ConfigStatus {
-  /** Text of the declared nodes, rendered in `ha`; absent before the first push. */
+  /** Text of the declared nodes that are in, rendered in `ha`; absent before the first push. */
   declared?: string;
   /** Text that the configurator makes of the nodes it knows; absent before the first push. */
   expected?: string;

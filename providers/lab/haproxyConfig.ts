@@ -49,16 +49,17 @@ export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigP
   },
 
   /**
-   * Gives the declared text while the live file is what the configurator makes of its nodes, and
-   * the live text otherwise: an edit by hand is drift.
+   * Gives the text of the declared nodes that are in while the live file is what the configurator
+   * makes of its nodes, and the live text otherwise: a declared node that is out is drift, and so is
+   * an edit by hand.
    */
   async read(id, state, _inputs, context) {
     if (state === undefined) throw new Error("a haproxy.cfg cannot be imported: declare it");
     const status = await readStatus(state.container, context);
     if (status === "gone") return undefined;
     if (status === "stopped") return { id, inputs: state, state };
-    const asDeclared = status.declared === state.text && status.live === status.expected;
-    const now = asDeclared ? state : { ...state, text: status.live ?? "" };
+    const { declared, expected, live } = status;
+    const now = { ...state, text: (live === expected ? declared : live) ?? "" };
     return { id, inputs: now, state: now };
   },
 

@@ -1,8 +1,9 @@
 /** What somebody inside the lab can do: an application that was taken over, a holder of the key. */
 import { runInContainer } from "../../docker/engine";
+import { configuratorLog, push, readPushed } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
 import { addressIn, expectAgreement } from "../support/cluster";
-import { inContainer } from "../support/observe";
+import { eventually, inContainer } from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -73,4 +74,45 @@ test("the agents' tokens show in no command line, inspect or log", async () => {
     expect(text).not.toBe("");
     for (const token of tokens) expect(text.includes(token)).toBe(false);
   }
+});
+
+describe("a goodbye in another's name, by a holder of the key,", () => {
+  const inRotation = async () => (await inContainer(lab, "ha", "ls", "/nodes")).trim().split("\n");
+  const sayGoodbye = async () => {
+    const goodbye = await goodbyeOf("s2", 12);
+    await inContainer(lab, "s1", "serf", "query", "-tag", "role=balancer", "leave", goodbye);
+    expect(await inRotation()).toEqual(["s1.yaml"]);
+  };
+  const lastApply = async () =>
+    (await configuratorLog(lab)).findLast((line) => /applied/.test(line));
+
+  test("which was believed for ever, is not when the node serves on for 15 s", async () => {
+    await sayGoodbye();
+    const started = Date.now();
+    await eventually(30_000, async () =>
+      expect(await inRotation()).toEqual(["s1.yaml", "s2.yaml"]),
+    );
+    console.log(`back in after ${Date.now() - started} ms`);
+    expect(Date.now() - started).toBeGreaterThan(14_000);
+    expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
+  });
+
+  test("which no refresh showed, is drift", async () => {
+    const args = ["refresh", "--preview-only", "--diff", "--stack", lab.stack];
+    let isShown = false;
+    const insisting = (async () => {
+      while (!isShown) await sayGoodbye();
+    })();
+    const shown = await lab.succeed(...args).finally(() => (isShown = true));
+    await insisting;
+    expect(shown).toMatch(/- +server s2 /);
+    expect(shown).not.toMatch(/- +server s1 /);
+  });
+
+  test("which no update repaired, ends with the next push", async () => {
+    await sayGoodbye();
+    expect(await push(lab, await readPushed(lab))).toMatchObject({ done: true });
+    expect(await lastApply()).toMatch(/^applied by Runtime API in \d+ ms for push \w+: \+s2$/);
+    expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
+  });
 });

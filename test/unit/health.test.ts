@@ -1,7 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { ServerStatus } from "../../configurator/protocol/control";
-import type { Declaration } from "../../configurator/protocol/declaration";
 import { HealthRecord } from "../../configurator/health";
 
 const server = (name: string, status: string, check: string): ServerStatus => ({
@@ -9,7 +8,7 @@ const server = (name: string, status: string, check: string): ServerStatus => ({
   ...{ status, check },
 });
 const declare = (...nodes: [name: string, port: number][]) =>
-  ({ nodes: nodes.map(([name, port]) => ({ name, address: "127.0.0.1", port })) }) as Declaration;
+  nodes.map(([name, port]) => ({ name, address: "127.0.0.1", port }));
 
 test.each([
   ["UP", "L7OK", "serving"],
@@ -20,6 +19,30 @@ test.each([
 ])("HAProxy's %s with check %s is %s", (status, check, health) => {
   const judged = new HealthRecord().judge(declare(["s1", 1]), [server("s1", status, check)], false);
   expect(judged).toEqual(new Map([["s1", health]]));
+});
+
+describe("a node that is said to leave", () => {
+  const record = new HealthRecord();
+  const judge = (status: string) => record.judge([], [server("s1", status, "L7OK")], false);
+  const now = jest.spyOn(performance, "now");
+  afterAll(() => now.mockRestore());
+
+  test.each<[ms: number, what: string, act: () => unknown, stays: boolean]>([
+    [0, "served before", () => judge("UP"), false],
+    [60_000, "served before for long", () => judge("UP"), true],
+    [60_000, "is said to leave", () => record.leaves("s1"), false],
+    [60_001, "serves on", () => judge("UP"), false],
+    [75_001, "serves on for as long as a stop takes", () => judge("UP"), false],
+    [75_002, "serves on for longer", () => judge("UP"), true],
+    [75_003, "is down", () => judge("DOWN"), false],
+    [75_004, "serves again", () => judge("UP"), false],
+    [95_000, "serves again for long", () => judge("UP"), true],
+    [95_001, "is no longer looked at", () => record.judge([], [], false), false],
+  ])("%i ms: %s", (ms, _what, act, stays) => {
+    now.mockReturnValue(ms);
+    act();
+    expect(record.stays("s1")).toBe(stays);
+  });
 });
 
 describe("a declared node that HAProxy does not have", () => {
@@ -58,8 +81,8 @@ describe("a declared node that HAProxy does not have", () => {
     const record = new HealthRecord();
     const judge = (isExpected = false) => record.judge(declare(["s1", port]), [], isExpected);
     await eventually("down", judge);
-    const now = jest.spyOn(Date, "now");
-    const start = Date.now();
+    const start = performance.now();
+    const now = jest.spyOn(performance, "now");
     expect(record.isLost("s1")).toBe(false);
     now.mockReturnValue(start + 6000);
     expect(record.isLost("s1")).toBe(true);

@@ -5,6 +5,7 @@ import type { Member } from "../../configurator/protocol/control";
 import { isInNetwork } from "../../config/network";
 import { NODE_NAME, type ProxyNode, renderHaproxyConfig } from "../../haproxy/render";
 import {
+  checkable,
   decideNodes,
   type Decision,
   type Evidence,
@@ -28,13 +29,14 @@ const byHand = (hand: ProxyNode, change: Partial<Member> = {}) =>
 const balancer = member(node("ha", 42), { role: "balancer" });
 
 /** Evidence as a test writes it down; what is not said is as with s1 and s2 declared and settled. */
-interface Scene extends Partial<Omit<Evidence, "memory" | "health" | "isLost">> {
+interface Scene extends Partial<Omit<Evidence, "memory" | "health" | "isLost" | "stays">> {
   memory?: Partial<Evidence["memory"]>;
   health?: Record<string, Health>;
   lost?: string[];
+  staying?: string[];
 }
 
-function decide({ memory, health = {}, lost = [], ...evidence }: Scene): Decision {
+function decide({ memory, health = {}, lost = [], staying = [], ...evidence }: Scene): Decision {
   const checks = new Map(Object.entries(health));
   return decideNodes({
     declaration: { nodes: [s1, s2], handMade },
@@ -44,6 +46,7 @@ function decide({ memory, health = {}, lost = [], ...evidence }: Scene): Decisio
     previous: [s1, s2],
     health: (name) => checks.get(name) ?? "unknown",
     isLost: (name) => lost.includes(name),
+    stays: (name) => staying.includes(name),
     self: "ha",
     ...evidence,
   });
@@ -109,12 +112,50 @@ describe("a declared node", () => {
     [
       "that said it leaves is out before gossip knows",
       { memory: { left: { s1: "b1" } }, health: { s1: "serving" } },
+      {
+        ...S1_GONE,
+        memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] },
+        unsure: ["s1"],
+      },
+    ],
+    [
+      "that lives and serves on for longer than a stop takes never said that it leaves, and is in",
+      {
+        memory: { left: { s1: "b1" }, absent: ["s1"] },
+        previous: [s2],
+        health: { s1: "serving" },
+        staying: ["s1"],
+      },
+      {},
+    ],
+    [
+      "that left is out although it serves for longer than a stop takes: its stop is a slow one",
+      {
+        members: [member(s1, { status: "left" }), member(s2)],
+        memory: { left: { s1: "b1" }, absent: ["s1"] },
+        health: { s1: "serving" },
+        staying: ["s1"],
+      },
+      { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
+    ],
+    [
+      "that failed after it said it leaves is out although it serves on",
+      {
+        members: [member(s1, { status: "failed" }), member(s2)],
+        memory: { left: { s1: "b1" }, absent: ["s1"] },
+        health: { s1: "serving" },
+        staying: ["s1"],
+      },
       { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
     ],
     [
       "that said it leaves is out however late its announcement is",
       { memory: { left: { s1: "b1" } }, announced: [member(s1)] },
-      { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
+      {
+        ...S1_GONE,
+        memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] },
+        unsure: ["s1"],
+      },
     ],
     [
       "whose earlier run left is in",
@@ -222,7 +263,11 @@ describe("a declared node", () => {
     [
       "that said it leaves is out although its container was replaced",
       { memory: { left: { s1: "b1" }, superseded: { s1: "b1" } } },
-      { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: { s1: "b1" }, absent: ["s1"] } },
+      {
+        ...S1_GONE,
+        memory: { left: { s1: "b1" }, superseded: { s1: "b1" }, absent: ["s1"] },
+        unsure: ["s1"],
+      },
     ],
     [
       "whose new run ended is out",
@@ -268,6 +313,7 @@ describe("a node added by hand", () => {
       "that said it leaves is out",
       { members: [byHand(h1)], previous: [h1], memory: { left: { h1: "b1" } } },
       [],
+      ["h1"],
     ],
     [
       "failed and down is out",
@@ -317,6 +363,14 @@ describe("a node added by hand", () => {
     });
   });
 
+  test("that lives and serves on for longer than a stop takes never said that it leaves", () => {
+    const memory = { left: { h1: "b1" } };
+    expect(decide({ ...none, members: [byHand(h1)], memory, staying: ["h1"] })).toEqual({
+      ...settled,
+      nodes: [h1],
+    });
+  });
+
   // Docker gives a free address again at once, and then the heir answers the dead one's checks.
   const heir = { ...h1, name: "h2" };
   test.each<[string, Partial<Member>, Scene]>([
@@ -353,6 +407,14 @@ describe("a node added by hand", () => {
     const [one, other] = [members, members.toReversed()];
     expect(decide({ ...none, members: one })).toEqual(decide({ ...none, members: other }));
   });
+});
+
+test("declared nodes are checked, and those by hand that are said to have left", () => {
+  const declaration = { nodes: [s1], handMade };
+  const outside = byHand(s2, { boot: "b1" });
+  const members = [member(s1), byHand(h1), byHand(h2), outside];
+  const memory = { left: { s1: "b1", h1: "b1", h2: "b0", s2: "b1" }, superseded: {}, absent: [] };
+  expect(checkable(declaration, members, memory)).toEqual([s1, h1]);
 });
 
 test("the loss of all gossip at once changes nothing", () => {
@@ -457,6 +519,11 @@ const REFUSALS: [string, Member, string][] = [
     "a second balancer",
     byHand(h1, { role: "balancer" }),
     'member "h1" at 10.20.30.230: the balancer is ha; there is one',
+  ],
+  [
+    "a backend with the balancer's name",
+    byHand({ ...h1, name: "ha" }),
+    'member "ha" at 10.20.30.230: the balancer is ha; there is one',
   ],
   [
     "a declared node as balancer",
@@ -592,6 +659,7 @@ const anyScene = fc.record({
   previous: previousNodes,
   health: fc.dictionary(nodeName, fc.constantFrom<Health>("serving", "down", "unknown")),
   lost: fc.array(nodeName),
+  staying: fc.array(nodeName),
 });
 
 /** Enough to meet three nodes that meet at one address. */
