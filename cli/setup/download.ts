@@ -1,34 +1,26 @@
 /** Downloads from official hosts, given up soon where they cannot be reached. */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { Readable } from "node:stream";
+import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
+import { findOnPath, installPackages, run } from "./commands";
 
-/** How long a host may take to answer: a closed machine must not wait long for its other ways. */
-const patience = 5_000;
-/** How long one file may take. */
-const longest = 10 * 60_000;
+/** s: a closed machine must not wait long for its other ways. */
+const LIMITS = {
+  "--connect-timeout": "5",
+  "--speed-limit": "1000",
+  "--speed-time": "15",
+  "--max-time": "600",
+};
 
-/** Whether a host answers at all. */
-export async function isReachable(url: string): Promise<boolean> {
-  return open(url, "HEAD").then(
-    () => true,
-    () => false,
-  );
-}
-
-/** @throws naming the address if it cannot be had. */
-export async function downloadText(url: string): Promise<string> {
-  return (await get(url)).text();
-}
-
-/** @throws naming the address if it cannot be had. */
-export async function downloadFile(url: string, file: string): Promise<void> {
-  const { body } = await get(url);
-  if (!body) throw new Error(`${url} is empty`);
-  await pipeline(Readable.fromWeb(body), createWriteStream(file), {
-    signal: AbortSignal.timeout(longest),
-  });
+/**
+ * Gets a file by curl: unlike Node's own client it takes the proxy that the environment names.
+ *
+ * @throws in curl's words if it cannot be had.
+ */
+export async function download(url: string, file: string): Promise<void> {
+  if (!findOnPath("curl")) await installPackages("curl", "ca-certificates");
+  const options = ["--fail", "--silent", "--show-error", "--location", "--proto", "=https"];
+  await run(["curl", ...options, ...Object.entries(LIMITS).flat(), "--output", file, url]);
 }
 
 /** @throws if the file is not the one that the list of checksums (as `sha256sum` writes it) names. */
@@ -48,26 +40,4 @@ export function findChecksum(checksums: string, name: string): string | undefine
     .split("\n")
     .map((line) => /^([0-9a-f]{64}) [ *](.+)$/.exec(line.trim()))
     .find((match) => match?.[2] === name)?.[1];
-}
-
-async function get(url: string): Promise<Response> {
-  const response = await open(url, "GET");
-  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
-  return response;
-}
-
-/** Only the answer's beginning is hurried, not its body. */
-async function open(url: string, method: string): Promise<Response> {
-  const giveUp = new AbortController();
-  const timer = setTimeout(() => giveUp.abort(), patience);
-  try {
-    return await fetch(url, { method, signal: giveUp.signal });
-  } catch (error) {
-    const reason = giveUp.signal.aborted
-      ? `no answer within ${patience / 1000} s`
-      : (((error as Error).cause as Error | undefined) ?? (error as Error)).message;
-    throw new Error(`${url}: ${reason}`, { cause: error });
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { findOnPath, readOutput, run } from "./commands";
-import { downloadFile, downloadText, verifyChecksum } from "./download";
+import { download, verifyChecksum } from "./download";
 import { cache } from "./places";
 import type { Step, Way } from "./step";
 import { setLink } from "./toolchain";
@@ -116,13 +116,15 @@ function downloadArchive(why: string): Way | undefined {
     does: `download ${version} from get.pulumi.com, because ${why}`,
     run: () =>
       fillHome(async (folder) => {
-        const checksums = await downloadText(`${releases}/pulumi-${version}-checksums.txt`);
+        const checksums = `${folder}.txt`;
         const file = `${folder}.tar.gz`;
         try {
-          await downloadFile(`${releases}/${archive}`, file);
-          await verifyChecksum(file, archive, checksums);
+          await download(`${releases}/pulumi-${version}-checksums.txt`, checksums);
+          await download(`${releases}/${archive}`, file);
+          await verifyChecksum(file, archive, readFileSync(checksums, "utf8"));
           await run(["tar", "-xzf", file, "-C", folder, "--strip-components=1"]);
         } finally {
+          rmSync(checksums, { force: true });
           rmSync(file, { force: true });
         }
       }),

@@ -1,6 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { findMirrors, parseDeb822, parseOneLine } from "../../cli/setup/aptSources";
 import { planEngine, type Machine } from "../../cli/setup/dockerEngine";
 import { findChecksum } from "../../cli/setup/download";
@@ -142,6 +147,26 @@ describe("Pulumi CLI", () => {
     expect(findChecksum(list, "pulumi.tar.gz")).toBe(b);
     expect(findChecksum(list, "other.tar.gz")).toBeUndefined();
   });
+});
+
+test("a download goes through the proxy that the environment names", async () => {
+  const asked: string[] = [];
+  const proxy = createServer().on("connect", ({ url }, socket) => {
+    asked.push(url!);
+    socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+  });
+  await once(proxy.listen(0, "127.0.0.1"), "listening");
+  const HTTPS_PROXY = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const script = `require("./cli/setup/download").download("https://host.example/file", "/nowhere")`;
+  const child = spawn(process.execPath, ["--require", "tsx/cjs", "--eval", script], {
+    env: { ...process.env, HTTPS_PROXY },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const closed = once(child, "close") as Promise<[code: number]>;
+  const [said, [code]] = await Promise.all([text(child.stderr), closed]);
+  proxy.close();
+  expect({ asked, code }).toEqual({ asked: ["host.example:443"], code: 1 });
+  expect(said).toMatch(/curl: .*403/);
 });
 
 describe("Docker engine", () => {
