@@ -88,13 +88,13 @@ export function network(connect: () => Docker): ResourceType<NetworkInputs, Valu
       return { id, state: await inspect(id, inputs) };
     },
 
-    async read(id, state, inputs) {
+    async read(id, _state, inputs) {
       try {
-        const found = await inspect(id, inputs ?? {});
+        const state = await inspect(id, inputs ?? {});
         return {
-          id: found.id as string,
-          inputs: readInputs(NETWORK, inputs, found) as NetworkInputs,
-          state: { ...state, ...found },
+          id: state.id as string,
+          inputs: readInputs(NETWORK, inputs, state) as NetworkInputs,
+          state,
         };
       } catch (error) {
         if (isNotFound(error)) return undefined;
