@@ -3,6 +3,7 @@ import { readConfig } from "./config/labConfig";
 import { GossipKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
 import { LoadBalancer } from "./components/loadBalancer";
+import { readPlatform } from "./docker/engine";
 import { preflight } from "./preflight/preflight";
 import { skipPromiseTraces } from "./config/stackTraces";
 import { planTopology, type PublishedPort } from "./config/topology";
@@ -37,7 +38,11 @@ export = async function declareLab() {
   new HandMadeNodes("handMade", { network: lan.id });
   const { key: gossipKey } = new GossipKey("gossip");
 
-  const built = new LabImages("images", { names: images, stack: config.stack });
+  const built = new LabImages("images", {
+    names: images,
+    stack: config.stack,
+    platform: await readPlatform(),
+  });
 
   const webapp = new WebApp("webapp", {
     nodes,

@@ -8,6 +8,8 @@ export interface LabImagesArgs {
   names: { base: string; ha: string; webapp: string };
   /** Value of the images' stack label. */
   stack: string;
+  /** What the engine runs on, such as `linux/amd64`: the plugin would take this machine's and warn. */
+  platform: string;
 }
 
 /** The shared base image, and the balancer's and the web nodes' image on it. */
@@ -31,6 +33,7 @@ export class LabImages extends pulumi.ComponentResource {
             context: `images/${image}`,
             dockerfile: `images/${image}/Dockerfile`,
             args: buildArgs,
+            platform: args.platform,
           },
         },
         { parent: this },

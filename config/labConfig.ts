@@ -154,7 +154,8 @@ export function listWarnings({ subnet, adminAddress }: LabConfig): string[] {
   if (!adminAddress.startsWith("127.")) {
     warnings.push(
       `adminAddress: ${adminAddress} opens HAProxy's admin CLI without a password to whoever ` +
-        "reaches this host; back to this host alone: npx pulumi config rm adminAddress",
+        "reaches this host and to the nodes, who come as the host; back to this host alone: " +
+        "npx pulumi config rm adminAddress",
     );
   }
   return warnings;

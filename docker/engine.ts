@@ -45,6 +45,12 @@ export function connectEngine(): Docker {
   return (connected ??= connectTo(chooseEndpoint(process.env)));
 }
 
+/** What the engine's containers run on, such as `linux/amd64`. */
+export async function readPlatform(): Promise<string> {
+  const { Os, Arch } = await connectEngine().version();
+  return `${Os}/${Arch}`;
+}
+
 /**
  * A client of an engine. Its calls share Node's keep-alive connections. Their errors are one clean
  * sentence: the engine's own words, or the address that did not answer.

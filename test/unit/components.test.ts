@@ -11,6 +11,8 @@ jest.mock("../../preflight/preflight", () => ({
   preflight: () => Promise.resolve(new Set(["s1"])),
 }));
 
+jest.mock("../../docker/engine", () => ({ readPlatform: () => Promise.resolve("linux/s390x") }));
+
 /** A resource as the program registered it. */
 interface Registered {
   type: string;
@@ -43,7 +45,12 @@ async function runProgram({ stack, ...config }: LabConfig) {
 }
 
 function image(name: string, args: Record<string, string>): Registered {
-  const build = { context: `images/${name}`, dockerfile: `images/${name}/Dockerfile`, args };
+  const build = {
+    context: `images/${name}`,
+    dockerfile: `images/${name}/Dockerfile`,
+    args,
+    platform: "linux/s390x",
+  };
   // buildOnPreview is the SDK's own default.
   const inputs = { imageName: `x-lab-${name}:test`, skipPush: true, build, buildOnPreview: false };
   return { type: "docker:index/image:Image", name, inputs };

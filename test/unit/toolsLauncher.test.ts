@@ -34,7 +34,8 @@ beforeEach(() => {
     `#!/bin/sh
 printf '%s\\n' "$@" "pid $$" "cwd $PWD" "path $PATH" "backend \${PULUMI_BACKEND_URL-unset}" \\
   "passphrase \${PULUMI_CONFIG_PASSPHRASE-unset}" "file \${PULUMI_CONFIG_PASSPHRASE_FILE-unset}" \\
-  "update \${PULUMI_SKIP_UPDATE_CHECK-unset}"
+  "update \${PULUMI_SKIP_UPDATE_CHECK-unset}" \\
+  "engine \${DOCKER_HOST-unset} \${DOCKER_TLS_VERIFY-unset} \${DOCKER_CERT_PATH-unset}"
 exit 7
 `,
   );
@@ -69,6 +70,7 @@ test("becomes the CLI: arguments, process, exit code and all that the CLI needs"
       "passphrase ",
       "file unset",
       "update true",
+      "engine unset unset unset",
     ],
   });
   expect(existsSync(join(checkout, ".state"))).toBe(true);
@@ -108,6 +110,37 @@ test.each([
 ])("passphrase of the user's: %j", (env, expected) => {
   const { lines } = launch(env, checkout, "up");
   expect(lines.filter((line) => /^(passphrase|file) /.test(line))).toEqual(expected);
+});
+
+describe("the engine of the Docker context, for the plugin that knows no contexts", () => {
+  const digest = (name: string) => createHash("sha256").update(name).digest("hex");
+  const addContext = (name: string, Host: string) => {
+    const folder = join(checkout, "docker/contexts/meta", digest(name));
+    mkdirSync(folder, { recursive: true });
+    const meta = { Name: name, Endpoints: { docker: { Host } } };
+    writeFileSync(join(folder, "meta.json"), JSON.stringify(meta));
+  };
+  const tlsOf = (name: string) => `docker/contexts/tls/${digest(name)}/docker`;
+
+  test.each<[string, string | undefined, NodeJS.ProcessEnv, string]>([
+    ["no context", undefined, {}, "unset unset unset"],
+    ["the current one", "near", {}, "unix:///near.sock unset unset"],
+    ["another one", "near", { DOCKER_CONTEXT: "far" }, "tcp://far:2376 1 TLS"],
+    ["a host before any", "far", { DOCKER_HOST: "tcp://x:1" }, "tcp://x:1 unset unset"],
+    ["one that is not there", "gone", {}, "unset unset unset"],
+  ])("%s", (_, currentContext, env, expected) => {
+    addContext("near", "unix:///near.sock");
+    addContext("far", "tcp://far:2376");
+    mkdirSync(join(checkout, tlsOf("far")), { recursive: true });
+    writeFileSync(join(checkout, tlsOf("far"), "ca.pem"), "");
+    writeFileSync(join(checkout, "docker/config.json"), JSON.stringify({ currentContext }));
+    const { lines } = launch(
+      { PATH: process.env.PATH, DOCKER_CONFIG: join(checkout, "docker"), ...env },
+      checkout,
+      "up",
+    );
+    expect(lines.at(-1)).toBe(`engine ${expected.replace("TLS", join(checkout, tlsOf("far")))}`);
+  });
 });
 
 test("says what to do when nothing is set up", () => {
