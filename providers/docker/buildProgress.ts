@@ -1,6 +1,7 @@
 /**
  * What BuildKit says during a build. Its progress comes through the engine as protobuf messages:
  * https://github.com/moby/buildkit/blob/master/api/services/control/control.proto
+ * dockerode's followProgress reads them too, but gives output as base64 and not which step failed.
  */
 import { BinaryReader } from "google-protobuf";
 

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { Interface, createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type Docker from "dockerode";
@@ -131,26 +130,14 @@ function checkContainer(news: Values): { inputs: ContainerInputs; failures: Chec
       const path = `healthcheck.${key}`;
       fail(
         path,
-        `property "${path}" must be a duration such as "1m30s" or "500ms", not "${duration}"`,
+        `property "${path}" must be a duration such as "90s" or "500ms", not "${duration}"`,
       );
     }
   }
-  for (const [index, { content, contentBase64, source, ...file }] of (
-    inputs.uploads ?? []
-  ).entries()) {
-    const path = `uploads[${index}]`;
-    const contents = [content, contentBase64, source].filter((value) => value !== undefined);
-    if (contents.length !== 1) {
-      fail(path, `property "${path}" needs exactly one of "content", "contentBase64" and "source"`);
-    }
-    for (const key of ["owner", "group"] as const) {
-      if (file[key] !== undefined && !/^\d+$/.test(file[key])) {
-        fail(`${path}.${key}`, `property "${path}.${key}" must be a number, not "${file[key]}"`);
-      }
-    }
-    if (file.permissions !== undefined && !/^0[0-7]{3}$/.test(file.permissions)) {
-      const reason = `property "${path}.permissions" must be octal such as "0600"`;
-      fail(`${path}.permissions`, `${reason}, not "${file.permissions}"`);
+  for (const [index, { permissions }] of (inputs.uploads ?? []).entries()) {
+    if (permissions !== undefined && !/^0[0-7]{3}$/.test(permissions)) {
+      const path = `uploads[${index}].permissions`;
+      fail(path, `property "${path}" must be octal such as "0600", not "${permissions}"`);
     }
   }
   return { inputs, failures };
@@ -180,7 +167,7 @@ async function upload(created: Docker.Container, uploads: Upload[]): Promise<voi
   if (uploads.length === 0) return;
   const archive = pack();
   for (const file of uploads) {
-    const { content, ...header } = toUploadedFile(file, readFileSync);
+    const { content, ...header } = toUploadedFile(file);
     archive.entry({ ...header, mtime: new Date(0) }, content);
   }
   archive.finalize();

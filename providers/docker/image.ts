@@ -21,8 +21,6 @@ interface Build {
   dockerfile?: string;
   args?: Record<string, string>;
   platform?: string;
-  target?: string;
-  builderVersion?: string;
   /** Not the program's: filled in by `check`, so that a changed file shows in the preview. */
   contextDigest?: string;
 }
@@ -38,8 +36,6 @@ const IMAGE: Properties = {
         dockerfile: { shape: "string" },
         args: { shape: { map: "string" } },
         platform: { shape: "string" },
-        target: { shape: "string" },
-        builderVersion: { shape: "string" },
       },
     },
   },
@@ -96,12 +92,10 @@ export function checkImage(news: Values): { inputs: ImageInputs; failures: Check
     inputs: ImageInputs;
     failures: CheckFailure[];
   };
-  const refuseValue = (property: string, value: string) =>
+  const refuseValue = (property: string, value: boolean) =>
     failures.push({ property, reason: refuse(`${property}: ${value}`) });
-  if (inputs.skipPush !== true) refuseValue("skipPush", "false");
-  if (inputs.buildOnPreview) refuseValue("buildOnPreview", "true");
-  const version = inputs.build?.builderVersion ?? "BuilderBuildKit";
-  if (version !== "BuilderBuildKit") refuseValue("build.builderVersion", version);
+  if (inputs.skipPush !== true) refuseValue("skipPush", false);
+  if (inputs.buildOnPreview) refuseValue("buildOnPreview", true);
   if (failures.length > 0) return { inputs, failures };
 
   const build: Build = { platform: hostPlatform(), ...inputs.build };
@@ -127,7 +121,7 @@ function noDockerfile({ folder, dockerfile }: BuildContext): string {
 const OUTPUT_INTERVAL_MS = 1000;
 
 async function build(docker: Docker, inputs: ImageInputs, context: Context): Promise<Values> {
-  const { platform, args, target, ...rest } = inputs.build!;
+  const { platform, args, ...rest } = inputs.build!;
   const files = toBuildContext(rest);
   const state: Values = {
     __inputs: secret(inputs),
@@ -147,7 +141,6 @@ async function build(docker: Docker, inputs: ImageInputs, context: Context): Pro
     t: inputs.imageName,
     dockerfile,
     platform,
-    target,
     buildargs: args,
     abortSignal: context.signal,
   })) as Readable;

@@ -1,7 +1,7 @@
 /**
  * A stand-in for the official Docker plugin on machines that can't download it: the resources and
  * properties that this project's program and the recorded steps use (test/e2e/recorded), with the same
- * operations, diffs and containers.
+ * operations, diffs and containers. Of a container it also knows `command`, for its own tests.
  */
 import { connectEngine } from "../../docker/engine";
 import { serve } from "../pluginServer";

@@ -17,14 +17,8 @@ import {
 export interface NetworkInputs extends Values {
   name: string;
   driver?: string;
-  internal?: boolean;
-  attachable?: boolean;
-  ingress?: boolean;
-  ipv6?: boolean;
   ipamDriver: string;
-  ipamOptions?: Record<string, string>;
   ipamConfigs?: IpamConfig[];
-  options?: Record<string, string>;
   labels?: Label[];
 }
 
@@ -32,18 +26,12 @@ interface IpamConfig {
   subnet?: string;
   gateway?: string;
   ipRange?: string;
-  auxAddress?: Record<string, string>;
 }
 
 export const NETWORK: Properties = {
   name: { shape: "string", required: true },
   driver: { shape: "string", computed: true },
-  internal: { shape: "boolean", computed: true },
-  attachable: { shape: "boolean" },
-  ingress: { shape: "boolean" },
-  ipv6: { shape: "boolean" },
   ipamDriver: { shape: "string", default: "default" },
-  ipamOptions: { shape: { map: "string" }, computed: true },
   ipamConfigs: {
     shape: {
       set: {
@@ -51,20 +39,17 @@ export const NETWORK: Properties = {
           subnet: { shape: "string" },
           gateway: { shape: "string" },
           ipRange: { shape: "string" },
-          auxAddress: { shape: { map: "string" } },
         },
       },
     },
     computed: true,
   },
-  options: { shape: { map: "string" }, computed: true },
   labels: { shape: LABELS },
 };
 
 /** Docker networks; every change replaces. */
 export function network(connect: () => Docker): ResourceType<NetworkInputs, Values> {
-  const inspect = async (id: string, inputs: Values) =>
-    toNetworkState(await connect().getNetwork(id).inspect(), inputs);
+  const inspect = async (id: string) => toNetworkState(await connect().getNetwork(id).inspect());
   return {
     check(news) {
       return checkInputs(NETWORK, news) as { inputs: NetworkInputs; failures: [] };
@@ -85,12 +70,12 @@ export function network(connect: () => Docker): ResourceType<NetworkInputs, Valu
         .catch((error: Error) => {
           throw new Error(`Unable to create network: ${error.message}`);
         });
-      return { id, state: await inspect(id, inputs) };
+      return { id, state: await inspect(id) };
     },
 
     async read(id, _state, inputs) {
       try {
-        const state = await inspect(id, inputs ?? {});
+        const state = await inspect(id);
         return {
           id: state.id as string,
           inputs: readInputs(NETWORK, inputs, state) as NetworkInputs,
@@ -123,27 +108,20 @@ export function toNetworkOptions(inputs: NetworkInputs): Docker.NetworkCreateOpt
     Name: inputs.name,
     CheckDuplicate: true,
     Driver: inputs.driver,
-    Internal: inputs.internal,
-    Attachable: inputs.attachable,
-    Ingress: inputs.ingress,
-    EnableIPv6: inputs.ipv6,
     IPAM: {
       Driver: inputs.ipamDriver,
-      Options: inputs.ipamOptions,
       Config: inputs.ipamConfigs?.map((config) => ({
         Subnet: config.subnet,
         Gateway: config.gateway,
         IPRange: config.ipRange,
-        AuxiliaryAddresses: config.auxAddress,
       })),
     },
-    Options: inputs.options,
     Labels: toLabelMap(inputs.labels),
   };
 }
 
 /** What the engine says, in the program's words. */
-function toNetworkState(info: Docker.NetworkInspectInfo, inputs: Values): Values {
+function toNetworkState(info: Docker.NetworkInspectInfo): Values {
   return {
     // Lets the official plugin take the state over.
     __meta: '{"schema_version":"1"}',
@@ -156,7 +134,7 @@ function toNetworkState(info: Docker.NetworkInspectInfo, inputs: Values): Values
     ingress: info.Ingress,
     ipv6: info.EnableIPv6,
     ipamDriver: info.IPAM?.Driver,
-    ipamOptions: inputs.ipamOptions ?? null,
+    ipamOptions: null,
     ipamConfigs: (info.IPAM?.Config ?? []).map((config) => ({
       subnet: config.Subnet ?? "",
       gateway: config.Gateway ?? "",

@@ -16,15 +16,11 @@ import {
 
 export interface VolumeInputs extends Values {
   name: string;
-  driver?: string;
-  driverOpts?: Record<string, string>;
   labels?: Label[];
 }
 
 const VOLUME: Properties = {
   name: { shape: "string", required: true },
-  driver: { shape: "string", computed: true },
-  driverOpts: { shape: { map: "string" } },
   labels: { shape: LABELS },
 };
 
@@ -48,8 +44,6 @@ export function volume(connect: () => Docker): ResourceType<VolumeInputs, Values
       await connect()
         .createVolume({
           Name: inputs.name,
-          Driver: inputs.driver,
-          DriverOpts: inputs.driverOpts,
           Labels: toLabelMap(inputs.labels),
         })
         .catch((error: Error) => {

@@ -3,7 +3,6 @@ import type Docker from "dockerode";
 import {
   CONTAINER,
   ContainerInputs,
-  formatDuration,
   parseDuration,
   toContainerState,
   toCreateOptions,
@@ -30,11 +29,8 @@ const plain = {
   Image: "i",
   HostConfig: {
     NetworkMode: "bridge",
-    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    RestartPolicy: { Name: "no" },
     Memory: 0,
-    MemoryReservation: 0,
-    CpuShares: 0,
-    CpusetCpus: "",
     LogConfig: { Type: "", Config: {} },
   },
 };
@@ -45,26 +41,16 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
     "names and the process",
     {
       hostname: "h",
-      domainname: "d",
-      user: "1000",
-      workingDir: "/w",
       command: ["a", "b"],
-      entrypoints: ["e"],
       envs: ["A=1"],
       labels: [{ label: "l", value: "v" }],
-      stopSignal: "SIGINT",
       stopTimeout: 10,
     },
     {
       Hostname: "h",
-      Domainname: "d",
-      User: "1000",
-      WorkingDir: "/w",
       Cmd: ["a", "b"],
-      Entrypoint: ["e"],
       Env: ["A=1"],
       Labels: { l: "v" },
-      StopSignal: "SIGINT",
       StopTimeout: 10,
     },
     {},
@@ -90,34 +76,17 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
     },
   ],
   [
-    "names and addresses",
-    { hosts: [{ host: "a", ip: "::1" }], dns: ["1.1.1.1"], dnsOpts: ["o"], dnsSearches: ["s"] },
-    {},
-    { ExtraHosts: ["a:::1"], Dns: ["1.1.1.1"], DnsOptions: ["o"], DnsSearch: ["s"] },
-  ],
-  [
     "limits",
     {
       restart: "on-failure",
-      maxRetryCount: 3,
       memory: 64,
       memorySwap: -1,
-      memoryReservation: 32,
-      cpuShares: 512,
-      cpuSet: "0-1",
-      shmSize: 8,
-      ulimits: [{ name: "nofile", soft: 1, hard: 2 }],
     },
     {},
     {
-      RestartPolicy: { Name: "on-failure", MaximumRetryCount: 3 },
+      RestartPolicy: { Name: "on-failure" },
       Memory: 64 * 2 ** 20,
       MemorySwap: -1,
-      MemoryReservation: 32 * 2 ** 20,
-      CpuShares: 512,
-      CpusetCpus: "0-1",
-      ShmSize: 8 * 2 ** 20,
-      Ulimits: [{ Name: "nofile", Soft: 1, Hard: 2 }],
     },
   ],
   [
@@ -125,48 +94,17 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
     {
       capabilities: { adds: ["CAP_KILL"], drops: ["ALL"] },
       securityOpts: ["no-new-privileges"],
-      privileged: true,
-      readOnly: true,
       init: true,
-      sysctls: { "net.core.somaxconn": "1024" },
     },
     {},
     {
       CapAdd: ["CAP_KILL"],
       CapDrop: ["ALL"],
       SecurityOpt: ["no-new-privileges"],
-      Privileged: true,
-      ReadonlyRootfs: true,
       Init: true,
-      Sysctls: { "net.core.somaxconn": "1024" },
     },
   ],
-  [
-    "volumes and mounts",
-    {
-      volumes: [
-        { volumeName: "v", containerPath: "/a" },
-        { hostPath: "/h", volumeName: "unused", containerPath: "/b", readOnly: true },
-        { containerPath: "/anonymous" },
-        { fromContainer: "other" },
-      ],
-      mounts: [
-        { type: "tmpfs", target: "/t", tmpfsOptions: { sizeBytes: 1024 } },
-        { type: "volume", target: "/v", source: "v", readOnly: true },
-      ],
-      tmpfs: { "/run": "size=1m" },
-    },
-    { Volumes: { "/a": {}, "/b": {}, "/anonymous": {} } },
-    {
-      Binds: ["v:/a:rw", "/h:/b:ro"],
-      VolumesFrom: ["other"],
-      Mounts: [
-        { Type: "tmpfs", Target: "/t", Source: "", TmpfsOptions: { Mode: 0, SizeBytes: 1024 } },
-        { Type: "volume", Target: "/v", Source: "v", ReadOnly: true },
-      ],
-      Tmpfs: { "/run": "size=1m" },
-    },
-  ],
+  ["a volume", { volumes: [{ volumeName: "v", containerPath: "/a" }] }, {}, { Binds: ["v:/a:rw"] }],
   [
     "logs and health",
     {
@@ -174,7 +112,7 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
       logOpts: { "max-size": "1m" },
       healthcheck: {
         tests: ["CMD", "true"],
-        interval: "1m30s",
+        interval: "90s",
         timeout: "500ms",
         startPeriod: "0s",
         startInterval: "0s",
@@ -192,7 +130,6 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
     },
     { LogConfig: { Type: "json-file", Config: { "max-size": "1m" } } },
   ],
-  ["a container that removes itself", { rm: true }, {}, { AutoRemove: true }],
 ])("asks the engine for %s", (_, values, config, host) => {
   expect(asked(values)).toEqual({
     ...plain,
@@ -204,7 +141,7 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
 test("connects with the addresses and aliases that were asked for", () => {
   expect(toEndpoint({ name: "n", aliases: ["a"], ipv4Address: "10.0.0.2" })).toEqual({
     Aliases: ["a"],
-    IPAMConfig: { IPv4Address: "10.0.0.2", IPv6Address: undefined },
+    IPAMConfig: { IPv4Address: "10.0.0.2" },
   });
 });
 
@@ -213,43 +150,29 @@ test("an update leaves the swap limit alone unless it is set", () => {
   expect(toUpdateOptions(inputs({ memory: 64, memorySwap: 64 })).MemorySwap).toBe(64 * 2 ** 20);
 });
 
-test.each<[string, number | undefined, string?]>([
+test.each<[string, number | undefined]>([
   ["0s", 0],
   ["500ms", 500e6],
-  ["1.5s", 1.5e9],
-  ["1m0s", 60e9],
-  ["60s", 60e9, "1m0s"],
-  ["1m30s", 90e9],
-  ["1h0m5s", 3605e9],
-  ["90m", 5400e9, "1h30m0s"],
+  ["90s", 90e9],
+  ["1m30s", undefined],
   ["5", undefined],
   ["5 s", undefined],
   ["", undefined],
-])("reads the duration %p and writes it as Go does", (text, nanoseconds, written = text) => {
+])("reads the duration %p", (text, nanoseconds) => {
   expect(parseDuration(text)).toBe(nanoseconds);
-  if (nanoseconds !== undefined) expect(formatDuration(nanoseconds)).toBe(written);
 });
 
 test.each([
   [
     { file: "/a/b", content: "x" },
-    { name: "a/b", mode: 0o644, uid: 0, gid: 0, content: "x" },
+    { name: "a/b", mode: 0o644, content: Buffer.from("x") },
   ],
   [
-    { file: "/a", content: "" },
-    { name: "a", mode: 0o644, uid: 0, gid: 0, content: "" },
+    { file: "/../a", content: "", permissions: "0600" },
+    { name: "a", mode: 0o600, content: Buffer.from("") },
   ],
-  [
-    { file: "/../a", contentBase64: "eA==", executable: true },
-    { name: "a", mode: 0o744, uid: 0, gid: 0, content: "x" },
-  ],
-  [
-    { file: "/a", source: "s", executable: true, permissions: "0600", owner: "7", group: "8" },
-    { name: "a", mode: 0o600, uid: 7, gid: 8, content: "content of s" },
-  ],
-])("uploads %p", (upload, { content, ...header }) => {
-  const read = (path: string) => Buffer.from(`content of ${path}`);
-  expect(toUploadedFile(upload, read)).toEqual({ ...header, content: Buffer.from(content) });
+])("uploads %p", (upload, file) => {
+  expect(toUploadedFile(upload)).toEqual(file);
 });
 
 test("a stopped container's state wants it running again, with its ports", () => {
@@ -257,8 +180,8 @@ test("a stopped container's state wants it running again, with its ports", () =>
     Id: "1",
     Name: "/c",
     Image: "sha256:1",
-    Config: { Hostname: "h" },
-    HostConfig: { ExtraHosts: ["a:::1"], MemorySwap: -1 },
+    Config: { Hostname: "h", Healthcheck: { Interval: 90e9, Timeout: 500e6 } },
+    HostConfig: { MemorySwap: -1 },
     NetworkSettings: { Networks: {}, Ports: {} },
     State: { Running: false, ExitCode: 137 },
   };
@@ -269,7 +192,7 @@ test("a stopped container's state wants it running again, with its ports", () =>
     ports: [],
     exitCode: 137,
     memorySwap: -1,
-    hosts: [{ host: "a", ip: "::1" }],
+    healthcheck: { interval: "90s", timeout: "500ms", startPeriod: "0s", startInterval: "0s" },
   });
 });
 
@@ -277,22 +200,18 @@ test("asks the engine for a network", () => {
   const network: NetworkInputs = {
     name: "n",
     driver: "bridge",
-    internal: true,
     ipamDriver: "default",
     ipamConfigs: [{ subnet: "10.0.0.0/24", gateway: "10.0.0.1", ipRange: "10.0.0.128/25" }],
-    options: { o: "1" },
     labels: [{ label: "l", value: "v" }],
   };
   expect(JSON.parse(JSON.stringify(toNetworkOptions(network)))).toEqual({
     Name: "n",
     CheckDuplicate: true,
     Driver: "bridge",
-    Internal: true,
     IPAM: {
       Driver: "default",
       Config: [{ Subnet: "10.0.0.0/24", Gateway: "10.0.0.1", IPRange: "10.0.0.128/25" }],
     },
-    Options: { o: "1" },
     Labels: { l: "v" },
   });
 });

@@ -37,19 +37,19 @@ test.each<[string, Values, { property: string; reason: string }[]]>([
   ],
   [
     "a wrong value in a map",
-    { sysctls: { "net.ipv4.ip_forward": 1 } },
+    { logOpts: { "max.file": 1 } },
     [
       {
-        property: 'sysctls["net.ipv4.ip_forward"]',
-        reason: 'property "sysctls["net.ipv4.ip_forward"]" must be a string, not 1',
+        property: 'logOpts["max.file"]',
+        reason: 'property "logOpts["max.file"]" must be a string, not 1',
       },
     ],
   ],
   [
     "what is missing",
-    { image: undefined, hosts: [{ host: "a" }] },
+    { image: undefined, ports: [{}] },
     [
-      { property: "hosts[0].ip", reason: 'property "hosts[0].ip" is required' },
+      { property: "ports[0].internal", reason: 'property "ports[0].internal" is required' },
       { property: "image", reason: 'property "image" is required' },
     ],
   ],
@@ -125,8 +125,8 @@ test.each<[string, Values, Values, Record<string, string>]>([
     { ports: "add-replace" },
   ],
   ["what the engine decides", { hostname: "3f", envs: ["A=1"] }, {}, {}],
-  ["what it does not decide", { memorySwap: 128, cpuShares: 0 }, {}, { memorySwap: "delete" }],
-  ["false and unset", { privileged: false, init: null }, { init: false }, {}],
+  ["what it does not decide", { memorySwap: 128, memory: 0 }, {}, { memorySwap: "delete" }],
+  ["false and unset", { wait: false, init: null }, { init: false }, {}],
   [
     "in place",
     { restart: "no", memory: 1 },
@@ -147,9 +147,9 @@ test.each<[string, Values, Values, Record<string, string>]>([
   ],
   [
     "a key with dots",
-    { sysctls: { "a.b": "1" } },
-    { sysctls: { "a.b": "2" } },
-    replaced('sysctls["a.b"]'),
+    { logOpts: { "a.b": "1" } },
+    { logOpts: { "a.b": "2" } },
+    replaced('logOpts["a.b"]'),
   ],
   [
     "an unknown value",
@@ -182,7 +182,7 @@ test.each(["image", "name", "envs", "ports", "labels", "uploads", "networksAdvan
   (key) => expect(CONTAINER[key].inPlace).toBeUndefined(),
 );
 
-test.each(["restart", "maxRetryCount", "memory", "memorySwap", "cpuShares", "cpuSet", "wait"])(
+test.each(["restart", "memory", "memorySwap", "wait"])(
   "a container keeps running for its %s",
   (key) => expect(CONTAINER[key].inPlace).toBe(true),
 );
@@ -210,11 +210,10 @@ describe("inputs after a refresh", () => {
   });
 
   test("are all that is set in an import", () => {
-    const state = { id: "1", name: "n", driver: "bridge", ipv6: false, options: {}, labels: [] };
+    const state = { id: "1", name: "n", driver: "bridge", ipv6: false, labels: [] };
     expect(readInputs(NETWORK, undefined, state)).toEqual({
       name: "n",
       driver: "bridge",
-      ipv6: false,
     });
   });
 });
@@ -231,11 +230,6 @@ test("a planned state has the inputs without notes, and what is not known yet", 
 test.each<[string, Values, string]>([
   ["pushing", { skipPush: false }, `property "skipPush: false" ${install}`],
   ["building in a preview", { buildOnPreview: true }, `property "buildOnPreview: true" ${install}`],
-  [
-    "the classic builder",
-    { build: { builderVersion: "BuilderV1" } },
-    `property "build.builderVersion: BuilderV1" ${install}`,
-  ],
   ["a registry", { registry: {} }, `property "registry" ${install}`],
   ["a cache", { build: { cacheFrom: {} } }, `property "build.cacheFrom" ${install}`],
   [
