@@ -2,6 +2,7 @@
 import type Docker from "dockerode";
 import { dockersRange, parseSubnet } from "../config/addressPlan";
 import { describeMember } from "../config/member";
+import { addressAt, parseCidr, type Subnet } from "../config/subnet";
 import { imageNames, STACK_LABEL } from "../config/topology";
 import { isServing, type ClusterView } from "../configurator/protocol/control";
 import { NODE_NAME } from "../haproxy/render";
@@ -64,7 +65,10 @@ function chooseAddress(
   { members = [] }: ClusterView,
 ): string {
   const range = rangeOf(network.subnet);
-  const all = listAddresses(range);
+  // The last address of a network is its broadcast address.
+  const all = Array.from({ length: range.size - 1 }, (_, i) =>
+    addressAt(range, range.size - 2 - i),
+  );
   const remembered = new Set(
     members.filter((member) => member.name !== name).map(({ address }) => address),
   );
@@ -72,28 +76,17 @@ function chooseAddress(
   const address = free.find((it) => !remembered.has(it)) ?? free[0];
   if (address !== undefined) return address;
   throw new Error(
-    `none of the ${all.length} addresses in ${range} for nodes added by hand is free; ` +
+    `none of the ${all.length} addresses in ${range.toString()} for nodes added by hand is free; ` +
       `see who has them with: npm run node -- list --stack ${stack}`,
   );
 }
 
-/** The range for nodes added by hand in CIDR form. */
-function rangeOf(cidr: string): string {
+/** The range for nodes added by hand. */
+function rangeOf(cidr: string): Subnet {
   const subnet = parseSubnet(cidr);
   if (typeof subnet === "string")
     throw new Error(`the lab's network has ${cidr}; a lab's is ${subnet}`);
-  return dockersRange(subnet);
-}
-
-/** The addresses of a network's last part from the top, without the broadcast address. */
-function listAddresses(range: string): string[] {
-  const [first, prefix] = range.split("/");
-  const base = first.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-  const size = 2 ** (32 - Number(prefix));
-  return Array.from({ length: size - 1 }, (_, i) => {
-    const address = base + size - 2 - i;
-    return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
-  });
+  return parseCidr(dockersRange(subnet))!;
 }
 
 const MEBIBYTE = 1024 * 1024;

@@ -1,6 +1,6 @@
 import type { Member } from "./protocol/control";
 import type { Declaration } from "./protocol/declaration";
-import { isInNetwork } from "../config/network";
+import { isInNetwork } from "../config/subnet";
 import { NODE_NAME, type ProxyNode, sortNodes } from "../haproxy/render";
 
 /** What HAProxy's check, or for a server that it does not have the configurator's own, says. */

@@ -1,6 +1,6 @@
 import type { Declaration } from "./protocol/declaration";
 import { parseNode } from "./protocol/declaration";
-import { isInNetwork } from "../config/network";
+import { isInNetwork } from "../config/subnet";
 import { renderHaproxyConfig } from "../haproxy/render";
 import { readIfThere } from "./files";
 import type { Memory } from "./membership";

@@ -9,6 +9,7 @@ import {
   rmSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { coerce, gte } from "semver";
 import { findOnPath, readOutput, run } from "./commands";
 import { download, verifyChecksum } from "./download";
 import { cache } from "./places";
@@ -54,12 +55,8 @@ function objectTo(installed: InstalledCli | undefined): string | undefined {
 
 /** Compares versions such as `v3.246.0` or `3.247.0-alpha.x1+dirty` by their three numbers. */
 export function isAtLeast(found: string, wanted: string): boolean {
-  const [a, b] = [found, wanted].map((text) =>
-    /^v?(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number),
-  );
-  if (!a || !b) return false;
-  const differing = a.findIndex((number, i) => number !== b[i]);
-  return differing === -1 || a[differing] > b[differing];
+  const version = coerce(found);
+  return version !== null && gte(version, wanted);
 }
 
 /** The name of the official archive, or undefined for a system that has none of this form. */

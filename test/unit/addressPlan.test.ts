@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { long2ip, Netmask } from "netmask";
 import {
   balancerAddress,
   dockersRange,
@@ -6,8 +7,8 @@ import {
   maxNodes,
   nodeAddress,
   parseSubnet,
-  type Subnet,
 } from "../../config/addressPlan";
+import { isInNetwork, overlaps, parseCidr, type Subnet } from "../../config/subnet";
 
 const subnetOf = (text: string): Subnet => {
   const subnet = parseSubnet(text);
@@ -47,7 +48,7 @@ test("nodes begin at .11 and skip the balancer's .42", () => {
 test("no address is given twice, whatever the subnet", () => {
   const subnets = fc
     .record({ prefix: fc.integer({ min: 20, max: 26 }), base: fc.nat(2 ** 32 - 1) })
-    .map(({ prefix, base }) => ({ prefix, base: base - (base % 2 ** (32 - prefix)) }));
+    .map(({ prefix, base }) => new Netmask(`${long2ip(base)}/${prefix}`));
   fc.assert(
     fc.property(subnets, (subnet) => {
       const nodes = Array.from({ length: maxNodes(subnet) }, (_, i) => nodeAddress(subnet, i + 1));
@@ -55,7 +56,7 @@ test("no address is given twice, whatever the subnet", () => {
       const reservedForDocker = asNumber(dockersRange(subnet).split("/")[0]);
       expect(new Set(all).size).toBe(all.length);
       for (const address of all.map(asNumber)) {
-        expect(address).toBeGreaterThan(subnet.base);
+        expect(address).toBeGreaterThan(subnet.netLong);
         expect(address).toBeLessThan(reservedForDocker);
       }
     }),
@@ -74,3 +75,32 @@ test.each([
 ])("subnet %j is refused", (text, allowed) => {
   expect(parseSubnet(text)).toBe(allowed);
 });
+
+test.each([
+  ["10.0.0.0/24", "10.0.0.0/8", true],
+  ["10.0.0.0/8", "10.0.0.7/24", true],
+  ["10.0.0.0/24", "10.0.1.0/24", false],
+  ["192.168.42.0/24", "192.168.42.9/32", true],
+  ["192.168.42.0/24", "0.0.0.0/0", true],
+  ["192.168.42.0/24", "fd00::/8", false],
+])("%s overlaps %s: %s", (a, b, expected) => {
+  expect(overlaps(parseCidr(a)!, b)).toBe(expected);
+});
+
+test.each([
+  ["192.168.42.255", "192.168.42.224/27", true],
+  ["192.168.42.223", "192.168.42.224/27", false],
+  ["192.168.042.230", "192.168.42.224/27", false],
+  ["192.168.42", "192.168.42.0/24", false],
+  ["fd00::1", "192.168.42.0/24", false],
+  ["192.168.42.1", "192.168.42.0", false],
+])("%s is in %s: %s", (address, cidr, expected) => {
+  expect(isInNetwork(address, cidr)).toBe(expected);
+});
+
+test.each(["10.0.0.0/33", "10.0/8", "fd00::/24", "010.0.0.0/8", "/8", ""])(
+  "%j is no CIDR",
+  (it) => {
+    expect(parseCidr(it)).toBeUndefined();
+  },
+);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { planTopology } from "../../config/topology";
 import type { Member } from "../../configurator/protocol/control";
-import { isInNetwork } from "../../config/network";
+import { isInNetwork } from "../../config/subnet";
 import { NODE_NAME, type ProxyNode, renderHaproxyConfig } from "../../haproxy/render";
 import {
   checkable,
