@@ -1,6 +1,6 @@
 /** What `npm run status` makes of the lab's different views, as functions on plain data. */
 import type { ClusterView, Member, ServerStatus } from "../configurator/protocol/control";
-import { sortNodes, type ProxyNode } from "../haproxy/render";
+import { NODE_NAME, sortNodes, type ProxyNode } from "../haproxy/render";
 import type { LabContainer } from "../state/inventory";
 
 export interface Comparison {
@@ -72,7 +72,7 @@ function gather(cluster: ClusterView, containers: LabContainer[]): Known[] {
     list.find((it) => it.name === name);
   return sortNodes(
     [...new Set(all)].map((name) => ({
-      name,
+      name: showName(name),
       declared: find(declared, name),
       member: find(others, name),
       node: find(nodes, name),
@@ -81,6 +81,11 @@ function gather(cluster: ClusterView, containers: LabContainer[]): Known[] {
       container: find(backends, name),
     })),
   );
+}
+
+/** A member calls itself what it likes: what is no name is quoted, so that it can't draw on a terminal. */
+function showName(name: string): string {
+  return NODE_NAME.test(name) ? name : JSON.stringify(name.slice(0, 80)).replace(/[^ -~]/g, "?");
 }
 
 function viewsOf(known: Known, { members, servers }: ClusterView): View[] {

@@ -1,9 +1,9 @@
 /** What somebody inside the lab can do: an application that was taken over, a holder of the key. */
-import { runInContainer } from "../../docker/engine";
+import { runInContainer, withoutFrames } from "../../docker/engine";
 import { configuratorLog, push, readPushed } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
-import { addressIn, expectAgreement } from "../support/cluster";
-import { eventually, inContainer } from "../support/observe";
+import { addressIn, expectAgreement, pauseNode } from "../support/cluster";
+import { eventually, inContainer, names } from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -33,7 +33,11 @@ describe("an application's user", () => {
     ["break gossip by another key", ["serf", "keys", "-install", "A".repeat(43) + "="], NO_TOKEN],
     ["make its node leave", ["serf", "leave"], NO_TOKEN],
     ["ask without the wrapper", ["/usr/bin/serf", "members"], NO_TOKEN],
-    ["guess the token", ["/usr/bin/serf", "members", "-rpc-auth=guess"], /Invalid auth token/],
+    [
+      "guess the token",
+      ["/usr/bin/serf", "members", "-rpc-auth=guess"],
+      /Invalid authentication token/,
+    ],
     ["read the gossip key", ["cat", "/etc/serf/key"], NO_FILE],
     ["read the agent's secrets", ["cat", "/run/serf/secrets.json"], NO_FILE],
     ["read the token", ["cat", "/run/serf-token"], NO_FILE],
@@ -46,10 +50,10 @@ describe("an application's user", () => {
 
   test("can't take another node out by a goodbye in its name, as it could", async () => {
     const goodbye = await goodbyeOf("s2", 12);
-    const { exitCode, stderr } = await asWebapp([
+    const { exitCode, stdout } = await asWebapp([
       ...["serf", "query", "-tag", "role=balancer", "leave", goodbye],
     ]);
-    expect(stderr).toMatch(NO_TOKEN);
+    expect(stdout).toMatch(NO_TOKEN);
     expect(exitCode).not.toBe(0);
     expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
   });
@@ -115,4 +119,29 @@ describe("a goodbye in another's name, by a holder of the key,", () => {
     expect(await lastApply()).toMatch(/^applied by Runtime API in \d+ ms for push \w+: \+s2$/);
     expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
   });
+});
+
+test("a healthy node, out for as long as three others hung, joins the balancer itself", async () => {
+  await lab.scale(4);
+  const hanging = names(3);
+  const aliveIn = async (name: string) =>
+    (await inContainer(lab, name, "serf", "members", "-status=alive"))
+      .split("\n")
+      .map((line) => line.split(" ")[0])
+      .filter(Boolean)
+      .sort();
+  for (const name of hanging) await pauseNode(lab, name);
+  try {
+    await eventually(30_000, async () => expect(await aliveIn("ha")).toEqual(["ha", "s4"]));
+    const since = Math.floor(Date.now() / 1000);
+    await lab.container("s4").restart({ t: 10 });
+    await eventually(30_000, async () => expect(await aliveIn("s4")).toEqual(["ha", "s4"]));
+    await eventually(30_000, async () => expect(await aliveIn("ha")).toEqual(["ha", "s4"]));
+    const log = await lab.container("s4").logs({ stdout: true, stderr: true, since });
+    const joined = /agent: joining: \[([\d. ]+)\]/.exec(withoutFrames(log))?.[1];
+    expect(joined).toBe(addressIn(lab, 42));
+  } finally {
+    for (const name of hanging) await lab.container(name).unpause();
+  }
+  expect(await expectAgreement(lab)).toEqual(names(4));
 });

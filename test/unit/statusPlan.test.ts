@@ -174,6 +174,21 @@ test.each<[string, Partial<ClusterView>, LabContainer[], string[]]>([
   expect(compareViews({ ...cluster, ...change }, there).disagreements).toEqual(disagreements);
 });
 
+test("a member's name that is none is quoted", () => {
+  const name = "s3\ns4 \x1b[2J\x9b2J";
+  const views = {
+    ...cluster,
+    members: [...cluster.members!, member(name, { address: "10.20.30.77" })],
+  };
+  const { rows, disagreements } = compareViews(views, containers);
+  const shown = '"s3\\ns4 \\u001b[2J?2J"';
+  expect(rows).toContainEqual([shown, "10.20.30.77", "-", "alive", "-", "-", "-", "-", "-"]);
+  expect(disagreements).toEqual([
+    `${shown}: alive in gossip; but not declared, without a container, not in /nodes, not in ` +
+      "haproxy.cfg, not in HAProxy.",
+  ]);
+});
+
 test("what can't be known is shown as such", () => {
   const views = { ...cluster, members: undefined, servers: undefined };
   expect(compareViews(views, containers).rows[0]).toEqual([
