@@ -55,6 +55,9 @@ export function compareViews(cluster: ClusterView, containers: LabContainer[]): 
     disagreements: [
       ...(cluster.members ? [] : ["The balancer's gossip agent does not answer."]),
       ...(cluster.servers ? [] : ["HAProxy does not run."]),
+      ...(cluster.runtime ?? []).map(
+        (line) => `HAProxy, ${line}; npx pulumi up --refresh undoes it.`,
+      ),
       ...present.flatMap(({ it, views }) => [
         ...judgePresence(it.name, views),
         ...judgePlaces(it.name, views),

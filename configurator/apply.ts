@@ -44,6 +44,11 @@ export async function isUnfinished(): Promise<boolean> {
   return (await readIfThere(paths.worker)) === undefined;
 }
 
+/** What the worker runs on is no longer the applied text alone, so the next apply is a reload. */
+export async function forgetWorker(): Promise<void> {
+  await rm(paths.worker, { force: true });
+}
+
 /** Notes that the current worker runs on the applied text. */
 export async function recordWorker(): Promise<void> {
   const worker = await readWorker();
@@ -92,7 +97,7 @@ async function applyFile(
 
 /** From here on nobody knows what the process runs on, whatever ends the apply: {@link isUnfinished}. */
 async function putInPlace(candidate: string): Promise<void> {
-  await rm(paths.worker, { force: true });
+  await forgetWorker();
   await rename(candidate, paths.config);
 }
 

@@ -10,12 +10,14 @@ import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
 import { Announcements } from "./announcements";
 import {
   applyConfig,
+  forgetWorker,
   hasServers,
   isAppliedWorker,
   isDraining,
   isUnfinished,
   recordWorker,
 } from "./apply";
+import { readDrift } from "./drift";
 import { readIfThere, replaceFile } from "./files";
 import { checkConfig, readWorker, type Worker } from "./haproxyProcess";
 import { HealthRecord } from "./health";
@@ -129,41 +131,55 @@ export class Configurator {
     }
   }
 
-  /** The three texts that tell drift from membership; none when the declaration can't be read. */
+  /** The three texts that tell drift from membership, and what else drifted; a push repairs it. */
   async status(): Promise<ConfigStatus> {
-    const declaration = await readPushed().catch((error: Error) => console.error(error.message));
-    // Without a text it shows as drift, and the next push makes it good.
-    if (declaration === undefined) return {};
     const live = await readIfThere(paths.config);
-    const { template, settings, nodes } = declaration;
-    const present = await readNodes(paths.nodes);
-    const declaredPresent = nodes.filter(({ name }) => present.some((node) => node.name === name));
-    return {
-      declared: renderHaproxyConfig(template, settings, declaredPresent),
-      expected: renderHaproxyConfig(template, settings, present),
-      live,
-    };
+    try {
+      const declaration = await readPushed();
+      if (declaration === undefined) throw new Error(`${paths.declaration}: got no file`);
+      const { template, settings, nodes } = declaration;
+      const present = await readNodes(paths.nodes);
+      const names = new Set(present.map(({ name }) => name));
+      const declaredPresent = nodes.filter(({ name }) => names.has(name));
+      return {
+        declared: renderHaproxyConfig(template, settings, declaredPresent),
+        expected: renderHaproxyConfig(template, settings, present),
+        live,
+        runtime: await this.drift(),
+      };
+    } catch (error) {
+      return { live, runtime: [(error as Error).message] };
+    }
+  }
+
+  /** What the process has otherwise than the file says, after whatever is under way. */
+  private async drift(): Promise<string[]> {
+    await this.last.catch(() => undefined);
+    return readDrift(listServers((await readIfThere(paths.applied)) ?? ""));
   }
 
   /** The nodes as each part sees them. */
   async cluster(): Promise<ClusterView> {
-    const [declaration, members, nodes, config, worker] = await Promise.all([
+    const [declaration, members, nodes, config, worker, runtime] = await Promise.all([
       readPushed(),
       readMembers(),
       readNodes(paths.nodes),
       readIfThere(paths.config),
       readWorker(),
+      this.drift(),
     ]);
     const declared = declaration?.nodes ?? [];
-    return { declared, members, nodes, file: listServers(config ?? ""), servers: worker?.servers };
+    const [file, servers] = [listServers(config ?? ""), worker?.servers];
+    return { declared, members, nodes, file, servers, runtime };
   }
 
   /**
    * Reconciles after whatever is under way; reconciliations never overlap.
    *
    * @param reason for the log
-   * @param drift what to do with a haproxy.cfg edited by hand when nothing else has changed: it is
-   *   kept for a person to judge, unless a push says what should be there
+   * @param drift what to do with what a person changed by hand, in haproxy.cfg or by the admin CLI,
+   *   when nothing else has changed: it is kept for a person to judge, unless a push says what should
+   *   be there
    */
   private reconcile(reason: string, drift: "keep" | "repair" = "keep"): Promise<void> {
     const next = this.last.catch(() => undefined).then(() => this.reconcileNow(reason, drift));
@@ -223,6 +239,13 @@ export class Configurator {
   ): Promise<void> {
     const text = renderHaproxyConfig(template, settings, nodes);
     const applied = await readIfThere(paths.applied);
+    if (drift === "repair" && worker) {
+      const changes = await readDrift(listServers(applied ?? ""));
+      if (changes.length > 0) {
+        console.log(`reloading, because: ${changes.join("; ")}`);
+        await forgetWorker();
+      }
+    }
     const isOnDisk = text === (await readIfThere(paths.config));
     // s6 is about to start one, and it reads the file.
     const isRunning = worker === undefined || hasServers(worker.servers, nodes);

@@ -1,8 +1,13 @@
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
 
-/** The file's text, or undefined when there is no such file. */
+/**
+ * The file's text, or undefined when there is no such file.
+ *
+ * @throws Error when something else is there: to read a FIFO could take for ever
+ */
 export async function readIfThere(path: string): Promise<string | undefined> {
   try {
+    if (!(await stat(path)).isFile()) throw new Error(`${path}: got no regular file, expected one`);
     return await readFile(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -14,7 +19,9 @@ export async function readIfThere(path: string): Promise<string | undefined> {
 export async function writeCandidate(path: string, text: string): Promise<string> {
   const candidate = `${path}.candidate`;
   try {
-    const file = await open(candidate, "w", 0o644);
+    // Whatever is in the way: a folder could not be opened, and a FIFO would wait for a reader.
+    await rm(candidate, { recursive: true, force: true });
+    const file = await open(candidate, "wx", 0o644);
     try {
       await file.writeFile(text);
       await file.sync();

@@ -99,12 +99,20 @@ export async function readWorker(): Promise<Worker | undefined> {
   }
 }
 
+/** A table that HAProxy shows, its header marked with `# `: a row gives its cells by column. */
+export function parseTable(text: string, separator: string): ((column: string) => string)[] {
+  const lines = text.trim().split("\n");
+  const at = lines.findIndex((line) => line.startsWith("# "));
+  if (at < 0) return [];
+  const columns = lines[at].slice(2).split(separator);
+  return lines.slice(at + 1).map((line) => {
+    const cells = line.split(separator);
+    return (column) => cells[columns.indexOf(column)] ?? "";
+  });
+}
+
 function parseServers(stat: string): ServerStatus[] {
-  const [header, ...rows] = stat.trim().split("\n");
-  const columns = header.replace(/^# /, "").split(",");
-  return rows.map((row) => {
-    const cells = row.split(",");
-    const cell = (column: string) => cells[columns.indexOf(column)] ?? "";
+  return parseTable(stat, ",").map((cell) => {
     const [address, port] = cell("addr").split(":");
     // A star marks a check that is being made; the word is the result of the one before.
     const check = cell("check_status");

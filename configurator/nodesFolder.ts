@@ -1,9 +1,9 @@
-import { lstat, readdir, readFile, rename, rm } from "node:fs/promises";
+import { lstat, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { parseNode } from "./protocol/declaration";
 import { type ProxyNode, sortNodes } from "../haproxy/render";
-import { writeCandidate } from "./files";
+import { readIfThere, writeCandidate } from "./files";
 
 const EXTENSION = ".yaml";
 
@@ -17,7 +17,7 @@ export async function writeNodes(folder: string, nodes: readonly ProxyNode[]): P
   try {
     for (const [file, text] of wanted) {
       const path = join(folder, file);
-      if ((await readFile(path, "utf8").catch(() => undefined)) === text) continue;
+      if ((await readIfThere(path).catch(() => undefined)) === text) continue;
       changes.set(path, await writeCandidate(path, text));
     }
   } catch (error) {
@@ -49,7 +49,7 @@ export async function readNodes(
   const nodes = await Promise.all(
     files.map(async (file) => {
       try {
-        const node = parseNode(parse(await readFile(join(folder, file), "utf8")));
+        const node = parseNode(parse((await readIfThere(join(folder, file))) ?? ""));
         if (node.name + EXTENSION !== file) throw new Error(`it is of node ${node.name}`);
         return [node];
       } catch (error) {

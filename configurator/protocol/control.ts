@@ -39,6 +39,11 @@ export interface ConfigStatus {
   expected?: string;
   /** Text of the file on disk, if there is one. */
   live?: string;
+  /**
+   * A line for each way in which the process or the declaration is not as it was pushed; absent from a
+   * balancer that is older than this.
+   */
+  runtime?: string[];
 }
 
 /** The same nodes as each part of the balancer sees them. */
@@ -52,6 +57,8 @@ export interface ClusterView {
   file: ProxyNode[];
   /** HAProxy's own list; absent when it does not run. */
   servers?: ServerStatus[];
+  /** What HAProxy has otherwise than haproxy.cfg says, a line each; absent as in the status. */
+  runtime?: string[];
 }
 
 /** A member of the gossip cluster, as it says of itself. */

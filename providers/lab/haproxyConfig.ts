@@ -19,8 +19,14 @@ export interface HaproxyConfigProperties {
   __declaration: Declaration;
 }
 
+/** What is there. */
+export interface HaproxyConfigState extends HaproxyConfigProperties {
+  /** What a refresh found changed beside the file, a line each; absent when nothing was. */
+  runtime?: string[];
+}
+
 /** haproxy.cfg in the running balancer, pushed by `docker exec` into its configurator. */
-export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigProperties> = {
+export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigState> = {
   async check(news) {
     return { inputs: news, failures: [] };
   },
@@ -29,6 +35,7 @@ export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigP
     const detailed: Record<string, DiffKind> = {};
     if (news.container !== state.container) detailed.container = "update";
     if (news.text !== state.text) detailed.text = "update";
+    if (state.runtime !== undefined) detailed.runtime = "delete";
     // A node that comes or goes shows in the text already.
     for (const [name, id] of Object.entries(news.backends)) {
       const before = state.backends[name];
@@ -48,24 +55,32 @@ export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigP
     return news;
   },
 
-  /**
-   * Gives the text of the declared nodes that are in while the live file is what the configurator
-   * makes of its nodes, and the live text otherwise: a declared node that is out is drift, and so is
-   * an edit by hand.
-   */
   async read(id, state, _inputs, context) {
     if (state === undefined) throw new Error("a haproxy.cfg cannot be imported: declare it");
     const status = await readStatus(state.container, context);
     if (status === "gone") return undefined;
     if (status === "stopped") return { id, inputs: state, state };
-    const { declared, expected, live } = status;
-    const now = { ...state, text: (live === expected ? declared : live) ?? "" };
+    const now = compare(state, status);
     return { id, inputs: now, state: now };
   },
 
   /** The file goes with its container. */
   async delete() {},
 };
+
+/**
+ * What a refresh records: the text of the declared nodes that are in while the live file is what the
+ * configurator makes of its nodes, and the live text otherwise, so a declared node that is out is drift,
+ * and so is an edit by hand; and what changed beside the file.
+ */
+export function compare(
+  state: HaproxyConfigProperties,
+  { declared, expected, live, runtime = [] }: ConfigStatus,
+): HaproxyConfigState {
+  const text = (live === expected ? declared : live) ?? "";
+  const { container, backends, __declaration } = state;
+  return { container, text, backends, __declaration, ...(runtime.length > 0 && { runtime }) };
+}
 
 /**
  * Pushes the declaration and waits until every declared node serves.

@@ -21,7 +21,7 @@ import {
 import { LabCheckout } from "../support/checkout";
 import { expectAgreement } from "../support/cluster";
 import { describeLoad, underLoad } from "../support/load";
-import { eventually, get, inContainer, names, portOf } from "../support/observe";
+import { configOnDisk, eventually, get, inContainer, names, portOf } from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -315,6 +315,7 @@ describe("pushed by hand", () => {
     ["garbage", "printf '}{' >/nodes/s1.yaml"],
     ["another node's name", "cp /nodes/s1.yaml /nodes/s7.yaml"],
     ["a folder", "rm /nodes/s2.yaml; mkdir -p /nodes/s2.yaml/x"],
+    ["a FIFO", "rm /nodes/s2.yaml; mkfifo /nodes/s2.yaml"],
     ["nothing", "rm /nodes/*"],
   ])("%s in /nodes changes nothing and is put right", async (_what, fault) => {
     await settle(declare(2));
@@ -340,8 +341,11 @@ describe("pushed by hand", () => {
     await expectState(declare(2));
     expect(await showProcesses(lab)).toEqual(before);
     // Drift, so that an update with --refresh pushes again.
-    const ask = await askConfigurator(balancerName(lab), { do: "status" });
-    expect(ask).toEqual({ done: true, status: {} });
+    const said = expect.stringMatching(new RegExp(`^${declaration}: .*${why}`)) as string;
+    expect(await askConfigurator(balancerName(lab), { do: "status" })).toEqual({
+      done: true,
+      status: { live: await configOnDisk(lab), runtime: [said] },
+    });
     await settle(declare(2));
   });
 
@@ -458,20 +462,27 @@ describe("pushed by hand", () => {
     },
   );
 
-  test("what a person puts into maintenance by the admin CLI stays so over later applies", async () => {
-    await settle(declare(4));
-    const statusOf = async (name: string) => (await stats(lab)).get(`nodes/${name}`)?.status;
-    await masterCli(lab, "@1 set server nodes/s1 state maint");
-    expect(await push(lab, declare(3), 2000)).toEqual({
-      refused: expect.stringMatching(
-        /^not serving at the deadline: s1 \(MAINT, [^,]+\)$/,
-      ) as string,
-    });
-    expect(await Promise.all(["s1", "s2", "s3", "s4"].map(statusOf))).toEqual([
-      ...["MAINT", "UP", "UP"],
-      undefined,
-    ]);
-    await masterCli(lab, "@1 set server nodes/s1 state ready");
-    await settle(declare(4));
+  test.each([
+    ["set server nodes/s1 state maint", "server nodes/s1: got MAINT, expected ready"],
+    ["set server nodes/s1 state drain", "server nodes/s1: got DRAIN, expected ready"],
+    ["set weight nodes/s2 0", "server nodes/s2: got weight 0, expected 1"],
+    ["disable health nodes/s2", "server nodes/s2: got health checks off, expected on"],
+    ["disable frontend localnodes", "frontend localnodes: got PAUSED, expected OPEN"],
+    ["shutdown frontend localnodes", "frontend localnodes: got STOP, expected OPEN"],
+  ])("%s by the admin CLI shows as drift and lasts until the next push", async (command, drift) => {
+    await settle(declare(2));
+    const drifted = async () => {
+      const outcome = await askConfigurator(balancerName(lab), { do: "status" });
+      return "done" in outcome ? outcome.status?.runtime : outcome;
+    };
+    expect(await drifted()).toEqual([]);
+    await masterCli(lab, `@1 ${command}`);
+    expect(await drifted()).toEqual([drift]);
+    await poke(lab);
+    expect(await drifted()).toEqual([drift]);
+    await settle(declare(2));
+    expect(await drifted()).toEqual([]);
+    await expectServed();
+    await expectOneProxy();
   });
 });

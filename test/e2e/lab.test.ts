@@ -307,6 +307,15 @@ test("HTTP/2 in clear is refused, and a body reaches a node when it is whole", a
   slow.destroy();
 });
 
+test("a change by the admin CLI shows in a refresh, and up --refresh undoes it", async () => {
+  await converse(port("adminPort"), "set weight nodes/s2 0; shutdown frontend localnodes\n");
+  const refreshed = await lab.succeed("refresh", "--preview-only", "--diff", "--stack", lab.stack);
+  expect(refreshed).toContain("frontend localnodes: got STOP, expected OPEN");
+  expect(refreshed).toContain("server nodes/s2: got weight 0, expected 1");
+  await lab.succeed("up", "--refresh", "--yes", "--skip-preview", "--stack", lab.stack);
+  await expectEvenAnswers(3);
+});
+
 test("one changed line of the application rebuilds one layer of one image", async () => {
   const layers = async (image: string) =>
     (await engine.getImage(`${lab.config.namePrefix}lab-${image}:${lab.stack}`).inspect()).RootFS

@@ -1,4 +1,8 @@
-import { haproxyConfig, type HaproxyConfigProperties } from "../../providers/lab/haproxyConfig";
+import {
+  compare,
+  haproxyConfig,
+  type HaproxyConfigProperties,
+} from "../../providers/lab/haproxyConfig";
 import { UNKNOWN, type Context } from "../../providers/pluginServer";
 
 const context = { preview: true } as Context;
@@ -45,6 +49,29 @@ test.each([
   expect(await haproxyConfig.diff("id", state, state, { ...state, ...change }, context)).toEqual(
     diff,
   );
+});
+
+const expected = "global\n# s9\n";
+const runtime = ["frontend localnodes: got STOP, expected OPEN"];
+test.each([
+  ["as declared", { declared: state.text, expected, live: expected, runtime: [] }, state],
+  [
+    "edited by hand",
+    { declared: state.text, expected, live: "edited\n", runtime: [] },
+    { ...state, text: "edited\n" },
+  ],
+  ["without its file", { declared: state.text, expected, runtime: [] }, { ...state, text: "" }],
+  [
+    "changed by the admin CLI",
+    { declared: state.text, expected, live: expected, runtime },
+    { ...state, runtime },
+  ],
+  ["without its declaration", { live: state.text, runtime }, { ...state, runtime }],
+  ["of before", { declared: state.text, expected, live: expected }, state],
+])("what a refresh records of a balancer %s", async (_what, status, recorded) => {
+  expect(compare({ ...state, ...{ runtime: ["of the last refresh"] } }, status)).toEqual(recorded);
+  const { changes } = await haproxyConfig.diff("id", recorded, recorded, state, context);
+  expect(changes).toBe(recorded !== state);
 });
 
 test("a preview of a create or an update touches no container", async () => {

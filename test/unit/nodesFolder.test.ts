@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -5,6 +6,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -53,17 +55,28 @@ test("a file that can't be written leaves all files as they were", async () => {
     file,
     readFileSync(join(folder, file), "utf8"),
   ]);
-  // In the way of the last candidate, as a full disk would be.
-  mkdirSync(join(folder, "s9.yaml.candidate", "x"), { recursive: true });
   const moved = { ...node(1), port: 3001 };
-  await expect(writeNodes(folder, [moved, node(3), node(9)])).rejects.toThrow();
-  rmSync(join(folder, "s9.yaml.candidate"), { recursive: true });
+  // The last candidate's name is too long for a file.
+  const last = { ...node(9), name: "s".repeat(250) };
+  await expect(writeNodes(folder, [moved, node(3), last])).rejects.toThrow("ENAMETOOLONG");
   const after = readdirSync(folder).map((file) => [file, readFileSync(join(folder, file), "utf8")]);
   expect(after).toEqual(before);
 });
 
-test("a folder in a file's place is replaced", async () => {
-  mkdirSync(join(folder, "s1.yaml", "x"), { recursive: true });
+test.each([
+  ["a folder", "s1.yaml", (path: string) => mkdirSync(join(path, "x"), { recursive: true })],
+  ["a FIFO", "s1.yaml", (path: string) => execFileSync("mkfifo", [path])],
+  ["a link to a device", "s1.yaml", (path: string) => symlinkSync("/dev/zero", path)],
+  [
+    "a folder",
+    "s1.yaml.candidate",
+    (path: string) => mkdirSync(join(path, "x"), { recursive: true }),
+  ],
+  ["a FIFO", "s1.yaml.candidate", (path: string) => execFileSync("mkfifo", [path])],
+])("%s in the place of %s is left out and replaced", async (_what, file, make) => {
+  make(join(folder, file));
+  expect(await readNodes(folder)).toEqual([]);
   await writeNodes(folder, [node(1)]);
   expect(await readNodes(folder)).toEqual([node(1)]);
+  expect(readdirSync(folder)).toEqual(["s1.yaml"]);
 });

@@ -169,6 +169,12 @@ test.each<[string, Partial<ClusterView>, LabContainer[], string[]]>([
     containers,
     ["The balancer's gossip agent does not answer."],
   ],
+  [
+    "what the admin CLI changed",
+    { runtime: ["server nodes/s1: got weight 0, expected 1"] },
+    containers,
+    ["HAProxy, server nodes/s1: got weight 0, expected 1; npx pulumi up --refresh undoes it."],
+  ],
   ["a balancer without HAProxy", { servers: undefined }, containers, ["HAProxy does not run."]],
 ])("%s is a disagreement", (_, change, there, disagreements) => {
   expect(compareViews({ ...cluster, ...change }, there).disagreements).toEqual(disagreements);
