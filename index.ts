@@ -1,4 +1,5 @@
 import * as docker from "@pulumi/docker";
+import { bundlePrograms } from "./bundles/imagePrograms";
 import { readConfig } from "./config/labConfig";
 import { GossipKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
@@ -38,6 +39,7 @@ export = async function declareLab() {
   new HandMadeNodes("handMade", { network: lan.id });
   const { key: gossipKey } = new GossipKey("gossip");
 
+  bundlePrograms();
   const built = new LabImages("images", {
     names: images,
     stack: config.stack,

@@ -1,6 +1,5 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { bundlePrograms } from "../bundles/imagePrograms";
 
 /** What the three images are called and marked with. */
 export interface LabImagesArgs {
@@ -21,7 +20,6 @@ export class LabImages extends pulumi.ComponentResource {
 
   constructor(name: string, args: LabImagesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LabImages", name, {}, opts);
-    bundlePrograms();
 
     const build = (image: "base" | "ha" | "webapp", buildArgs: pulumi.Input<BuildArgs>) =>
       new docker.Image(

@@ -7,6 +7,7 @@ import {
   parseSubnet,
 } from "./addressPlan";
 import type { LabConfig } from "./labConfig";
+import { APP_PORT, PROXY_PORTS } from "./ports";
 
 /** A container port and where the host reaches it. */
 export interface PublishedPort {
@@ -39,10 +40,6 @@ export interface Topology {
   /** Label on everything the lab makes, its value names the stack. */
   label: { label: string; value: string };
 }
-
-/** The ports inside the containers. The application's is fixed in images/webapp/src/server.ts. */
-const APP_PORT = 3000;
-const PROXY_PORTS = { http: 80, stats: 1936, admin: 9999 };
 
 /** Label key by which `npm run clean` and people find what belongs to a lab. */
 export const STACK_LABEL = "dynamic-scaling-lab.stack";

@@ -68,8 +68,9 @@ export function connectTo(endpoint: Endpoint): Docker {
 
 /**
  * Loads dockerode, which takes as long as all the rest of a provider: hence at the first call that
- * needs the engine, and without its greater half, an SSH client and a gRPC server. These are one
- * function each and are loaded when that is called, for an ssh:// engine or a BuildKit session.
+ * needs the engine, and without its greater half, an SSH client and a gRPC server: 37 ms of a
+ * processor for 57 modules where it is 170 ms for 211. These two are one function each and are
+ * loaded when that is called, for an ssh:// engine or a BuildKit session.
  */
 function loadClient(): typeof Docker {
   const dockerode = createRequire(require.resolve("dockerode"));

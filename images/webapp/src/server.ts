@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
+import { APP_PORT } from "../../../config/ports";
 import { createApp, findOwnAddress } from "./app";
-
-const PORT = 3000;
 
 const host = hostname();
 const tag = process.env.TAG ?? host;
@@ -27,8 +26,8 @@ process.once("SIGTERM", () => {
   void app.close().then(() => process.exit(0));
 });
 
-app.listen({ host: "0.0.0.0", port: PORT }).then(
-  () => console.log(`${tag} listens on port ${PORT}`),
+app.listen({ host: "0.0.0.0", port: APP_PORT }).then(
+  () => console.log(`${tag} listens on port ${APP_PORT}`),
   (error: unknown) => {
     console.error(error);
     process.exit(1);
