@@ -169,6 +169,11 @@ export function toCreateOptions(inputs: ContainerInputs): Docker.ContainerCreate
     StopTimeout: inputs.stopTimeout,
     Healthcheck: inputs.healthcheck && toHealthConfig(inputs.healthcheck),
     ExposedPorts: toMap(inputs.ports, portKey, () => ({})),
+    Volumes: toMap(
+      inputs.volumes,
+      ({ containerPath }) => containerPath,
+      () => ({}),
+    ),
     HostConfig: {
       NetworkMode: inputs.networkMode,
       PortBindings: toPortBindings(inputs.ports),

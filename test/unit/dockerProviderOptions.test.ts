@@ -104,7 +104,12 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
       Init: true,
     },
   ],
-  ["a volume", { volumes: [{ volumeName: "v", containerPath: "/a" }] }, {}, { Binds: ["v:/a:rw"] }],
+  [
+    "a volume",
+    { volumes: [{ volumeName: "v", containerPath: "/a" }] },
+    { Volumes: { "/a": {} } },
+    { Binds: ["v:/a:rw"] },
+  ],
   [
     "logs and health",
     {
