@@ -5,6 +5,14 @@ export default tseslint.config(
   { ignores: ["**/node_modules/", "**/dist/", ".pulumi-state/"] },
   eslint.configs.recommended,
   {
+    files: ["cli/live/page.js"],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ["document", "EventSource", "matchMedia", "ResizeObserver"].map((name) => [name, false]),
+      ),
+    },
+  },
+  {
     files: ["**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },

@@ -37,13 +37,14 @@ function noSuchStack(stack: string, stacks: ListedStack[]): Error {
   return new Error(`there is no stack ${stack}; there is: ${there}`);
 }
 
-/** Runs an operator command, which gives the process's exit code unless that is 0. */
+/** Runs an operator command, which gives the process's exit code unless that is 0; 2 for wrong options. */
 export function runCommand(work: () => Promise<number | void>): void {
   Promise.resolve()
     .then(work)
     .then((code) => (process.exitCode = code ?? 0))
     .catch((error: Error) => {
       console.error(`\n${error.message}`);
-      process.exit(1);
+      const isUsage = "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+      process.exit(isUsage ? 2 : 1);
     });
 }

@@ -1,5 +1,6 @@
 import { rename, rm } from "node:fs/promises";
 import type { ServerStatus } from "./protocol/control";
+import type { Way } from "./protocol/watch";
 import type { ProxyNode } from "../haproxy/render";
 import { readIfThere, replaceFile, writeCandidate } from "./files";
 import { BACKEND, askWorker, checkConfig, readWorker, reload, type Worker } from "./haproxyProcess";
@@ -8,9 +9,6 @@ import { changeServers, differInServersOnly } from "./servers";
 
 const START_DEADLINE_MS = 5000;
 const START_POLL_MS = 20;
-
-/** How a text became the running configuration. */
-export type Way = "Runtime API" | "reload" | "start";
 
 /**
  * The one way by which a text becomes the running configuration, whoever asks. Where only servers

@@ -1,5 +1,6 @@
 /** The one way to the configurator in `ha`, for the provider and the tools. */
 import type { ClusterView, ConfigStatus, ControlReply, ControlRequest } from "./protocol/control";
+import type { WatchReply } from "./protocol/watch";
 import { connectEngine, runInContainer } from "../docker/engine";
 
 const COMMAND = ["configurator", "call"];
@@ -53,6 +54,37 @@ export async function askConfigurator(
     const { State } = await container.inspect();
     return { unavailable: `${(error as Error).message} (the container is ${State.Status})` };
   }
+}
+
+/**
+ * Has the configurator in a running balancer tell what it sees, until the signal aborts or the
+ * configurator goes away.
+ *
+ * @param balancer name or id of the balancer's container
+ * @returns why it ended
+ * @throws Error when there is no such container or no engine, or when the signal aborts
+ */
+export async function watchConfigurator(
+  balancer: string,
+  onReply: (reply: WatchReply) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  const container = connectEngine().getContainer(balancer);
+  let last = "";
+  const onLine = (line: string) => {
+    const reply = parseReply(line) as WatchReply | undefined;
+    if (reply === undefined) last = line;
+    else if ("error" in reply) last = String(reply.error);
+    else onReply(reply);
+  };
+  const { stderr } = await runInContainer(container, COMMAND, {
+    user: USER,
+    stdin: `${JSON.stringify({ do: "watch" })}\n`,
+    keepsStdinOpen: true,
+    onLine,
+    signal,
+  });
+  return stderr.trim() || last || "the configurator went away";
 }
 
 function parseReply(line: string): ControlReply | undefined {

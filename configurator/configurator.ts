@@ -5,6 +5,7 @@ import type {
   ConfigStatus,
   PushRequest,
 } from "./protocol/control";
+import type { Views } from "./protocol/watch";
 import { parseNode, revisionOf, type Declaration } from "./protocol/declaration";
 import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
 import { Announcements } from "./announcements";
@@ -29,6 +30,7 @@ import { type Report, waitUntilServing } from "./readiness";
 import { type GossipEvent, readMembers } from "./serf";
 import { drainServer, listServers } from "./servers";
 import { type Pushed, readMemory, readPushed } from "./state";
+import { diffLines, type Send, Watch } from "./watch";
 
 /** How often the configurator looks again although nobody poked it. */
 const LOOK_EVERY_MS = 10_000;
@@ -48,7 +50,8 @@ export class Configurator {
   private readonly announced = new Announcements();
   private readonly health = new HealthRecord();
   private readonly draining = new Set<string>();
-  private readonly complaints = new Complaints();
+  private readonly watch = new Watch();
+  private readonly complaints = new Complaints((line) => this.complain(line));
   private pushes = 0;
   private nextLook?: NodeJS.Timeout;
 
@@ -62,6 +65,8 @@ export class Configurator {
    * says what gossip will know a moment later.
    */
   async hear({ event, members }: GossipEvent): Promise<void> {
+    const told = members.map(({ name, boot }) => ({ name: name.slice(0, 80), boot }));
+    this.watch.tell({ what: "gossip", event, members: told });
     if (event === "announce") for (const member of members) this.announced.add(member);
     const names = members.map(({ name }) => JSON.stringify(name.slice(0, 80))).join(" ");
     if (event !== "leave") return this.pacer.poke(`${event} of ${names}`);
@@ -158,19 +163,32 @@ export class Configurator {
     return readDrift(listServers((await readIfThere(paths.applied)) ?? ""));
   }
 
+  /** Tells a watcher what is there and what comes, until it has ended. */
+  serveWatch(send: Send, ended: Promise<void>): Promise<void> {
+    return this.watch.serve(send, () => this.views(), ended);
+  }
+
+  /** Has a line known to whoever reads the log or watches. */
+  complain(line: string): void {
+    console.error(line);
+    this.watch.tell({ what: "note", text: line });
+  }
+
   /** The nodes as each part sees them. */
   async cluster(): Promise<ClusterView> {
-    const [declaration, members, nodes, config, worker, runtime] = await Promise.all([
+    const [views, worker, runtime] = await Promise.all([this.views(), readWorker(), this.drift()]);
+    return { ...views, servers: worker?.servers, runtime };
+  }
+
+  private async views(): Promise<Views> {
+    const [declaration, members, nodes, config] = await Promise.all([
       readPushed(),
       readMembers(),
       readNodes(paths.nodes),
       readIfThere(paths.config),
-      readWorker(),
-      this.drift(),
     ]);
     const declared = declaration?.nodes ?? [];
-    const [file, servers] = [listServers(config ?? ""), worker?.servers];
-    return { declared, members, nodes, file, servers, runtime };
+    return { declared, members, nodes, file: listServers(config ?? "") };
   }
 
   /**
@@ -193,6 +211,9 @@ export class Configurator {
     try {
       const isSure = await this.follow(reason, drift);
       if (isSure) lookAgainIn = LOOK_EVERY_MS;
+    } catch (error) {
+      this.watch.tell({ what: "note", text: (error as Error).message });
+      throw error;
     } finally {
       this.nextLook = setTimeout(() => this.pacer.poke("another look"), lookAgainIn);
     }
@@ -226,6 +247,8 @@ export class Configurator {
     await replaceIfChanged(paths.memory, JSON.stringify(decision.memory));
     await writeNodes(paths.nodes, decision.nodes);
     await this.bringAbout(declaration, decision.nodes, worker, reason, drift);
+    const file = listServers((await readIfThere(paths.config)) ?? "");
+    this.watch.see({ declared: declaration.nodes, members, nodes: decision.nodes, file });
     return worker !== undefined && decision.unsure.length === 0;
   }
 
@@ -259,8 +282,11 @@ export class Configurator {
     }
     const started = Date.now();
     const way = await applyConfig(text, nodes);
+    const ms = Date.now() - started;
     const change = describeChange(listServers(applied ?? ""), nodes);
-    console.log(`applied by ${way} in ${Date.now() - started} ms for ${reason}: ${change}`);
+    console.log(`applied by ${way} in ${ms} ms for ${reason}: ${change}`);
+    const diff = diffLines(applied ?? "", text);
+    this.watch.tell({ what: "apply", way, ms, reason, change, diff });
     this.pacer.applied();
     this.drain(await readWorker(), nodes);
   }
@@ -313,10 +339,12 @@ export class Configurator {
 class Complaints {
   private readonly seen = new Map<string, number>();
 
+  constructor(private readonly complain: (line: string) => void) {}
+
   say(lines: string[]): void {
     const now = Date.now();
     for (const line of lines) {
-      if (!this.seen.has(line)) console.error(`refused ${line}`);
+      if (!this.seen.has(line)) this.complain(`refused ${line}`);
       this.seen.set(line, now);
     }
     for (const [line, at] of this.seen) if (now - at > COMPLAIN_AGAIN_MS) this.seen.delete(line);

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { createConnection } from "node:net";
 import type { ServerStatus } from "./protocol/control";
+import type { Counters, Sample } from "./protocol/watch";
 import { replaceFile } from "./files";
 import { paths } from "./paths";
 
@@ -11,6 +12,8 @@ const STATS_SECTIONS = 2;
 
 /** The proxy whose servers are the nodes. */
 export const BACKEND = "nodes";
+/** The proxy that clients ask. */
+const FRONTEND = "localnodes";
 
 /** HAProxy's current worker. */
 export interface Worker {
@@ -99,8 +102,25 @@ export async function readWorker(): Promise<Worker | undefined> {
   }
 }
 
+/** The counters now, of the frontend and of each server; of none while there is no worker. */
+export async function readTraffic(): Promise<Sample> {
+  const commands = [`show stat ${FRONTEND} 1 -1`, `show stat ${BACKEND} 4 -1`];
+  const [frontend, servers] = await askWorker(...commands).catch(() => ["", ""]);
+  return {
+    at: Date.now(),
+    frontend: parseTable(frontend, ",").map((cell) => parseCounters(cell, "req_tot"))[0],
+    servers: parseTable(servers, ",").map((cell) => ({
+      ...parseServer(cell),
+      ...parseCounters(cell, "stot"),
+    })),
+  };
+}
+
+/** What a row has in a column. */
+type Cell = (column: string) => string;
+
 /** A table that HAProxy shows, its header marked with `# `: a row gives its cells by column. */
-export function parseTable(text: string, separator: string): ((column: string) => string)[] {
+export function parseTable(text: string, separator: string): Cell[] {
   const lines = text.trim().split("\n");
   const at = lines.findIndex((line) => line.startsWith("# "));
   if (at < 0) return [];
@@ -111,18 +131,29 @@ export function parseTable(text: string, separator: string): ((column: string) =
   });
 }
 
+/** @param requests a server counts each request as a session of its own */
+function parseCounters(cell: Cell, requests: "req_tot" | "stot"): Counters {
+  return {
+    sessions: Number(cell("scur")),
+    requests: Number(cell(requests)),
+    errors: Number(cell("hrsp_5xx")) + Number(cell("econ")),
+  };
+}
+
 function parseServers(stat: string): ServerStatus[] {
-  return parseTable(stat, ",").map((cell) => {
-    const [address, port] = cell("addr").split(":");
-    // A star marks a check that is being made; the word is the result of the one before.
-    const check = cell("check_status");
-    return {
-      name: cell("svname"),
-      address,
-      port: Number(port),
-      status: cell("status"),
-      check: check.replace(/^\* /, ""),
-      checking: check.startsWith("* "),
-    };
-  });
+  return parseTable(stat, ",").map(parseServer);
+}
+
+function parseServer(cell: Cell): ServerStatus {
+  const [address, port] = cell("addr").split(":");
+  // A star marks a check that is being made; the word is the result of the one before.
+  const check = cell("check_status");
+  return {
+    name: cell("svname"),
+    address,
+    port: Number(port),
+    status: cell("status"),
+    check: check.replace(/^\* /, ""),
+    checking: check.startsWith("* "),
+  };
 }

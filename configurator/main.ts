@@ -8,14 +8,32 @@ import { parseGossipEvent } from "./serf";
 /** Bound of what Serf's handler may send; Serf's own messages are far smaller. */
 const MAX_EVENT_CHARACTERS = 65_536;
 
-/** All the client sends before it ends its side; ours stays open for the reply. */
+/** A watcher that reads so much slower than it is told is let go. */
+const MAX_UNREAD_BYTES = 2 ** 22;
+
+/** A line, or all the client sends before it ends its side; ours stays open for the reply. */
 function readRequest(socket: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     let request = "";
     socket.setEncoding("utf8");
-    socket.on("data", (chunk: string) => (request += chunk));
+    socket.on("data", (chunk: string) => {
+      request += chunk;
+      if (request.endsWith("\n")) resolve(request);
+    });
     socket.on("end", () => resolve(request)).on("error", reject);
   });
+}
+
+/** Tells a watcher what comes until its side ends, as it does when its connection breaks. */
+function serveWatch(configurator: Configurator, socket: Socket): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    if (socket.readableEnded) resolve();
+    socket.on("end", resolve).on("close", resolve);
+  });
+  return configurator.serveWatch((reply) => {
+    socket.write(`${JSON.stringify(reply)}\n`);
+    if (socket.writableLength > MAX_UNREAD_BYTES) socket.destroy();
+  }, ended);
 }
 
 async function answerControl(configurator: Configurator, socket: Socket): Promise<void> {
@@ -26,6 +44,8 @@ async function answerControl(configurator: Configurator, socket: Socket): Promis
       send({ done: true, status: await configurator.status() });
     } else if (request.do === "cluster") {
       send({ done: true, cluster: await configurator.cluster() });
+    } else if (request.do === "watch") {
+      await serveWatch(configurator, socket);
     } else if (request.do === "awaitServing") {
       await configurator.awaitServing(request, (progress) => send({ progress }));
       send({ done: true });
@@ -34,7 +54,7 @@ async function answerControl(configurator: Configurator, socket: Socket): Promis
       send({ done: true });
     }
   } catch (error) {
-    console.error((error as Error).message);
+    configurator.complain((error as Error).message);
     send({ error: (error as Error).message });
   }
   socket.end();

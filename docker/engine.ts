@@ -103,7 +103,12 @@ export interface ExecOptions {
   /** Name or id inside the container; the image's user without it. */
   user?: string;
   stdin?: string | Buffer;
-  /** Called with each line of stdout as it comes. */
+  /**
+   * Leaves stdin open, so that the command learns from its end that nobody waits any more: the engine
+   * ends it when the connection does.
+   */
+  keepsStdinOpen?: boolean;
+  /** Called with each line of stdout as it comes; the result then has none. */
   onLine?: (line: string) => void;
   /** Stops waiting; the engine has no way to stop the command itself. */
   signal?: AbortSignal;
@@ -124,7 +129,7 @@ export interface ExecResult {
 export async function runInContainer(
   container: Docker.Container,
   command: string[],
-  { user, stdin, onLine, signal }: ExecOptions = {},
+  { user, stdin, keepsStdinOpen, onLine, signal }: ExecOptions = {},
 ): Promise<ExecResult> {
   const exec = await container.exec({
     Cmd: command,
@@ -141,12 +146,13 @@ export async function runInContainer(
     const stdout = new PassThrough();
     const stderr = new PassThrough();
     if (onLine) createInterface({ input: stdout }).on("line", onLine);
-    const texts = [collect(stdout), collect(stderr)];
+    const texts = [onLine ? Promise.resolve("") : collect(stdout), collect(stderr)];
     const ended = new Promise<void>((resolve, reject) =>
       stream.on("end", resolve).on("error", reject),
     );
     (container.modem as Docker["modem"]).demuxStream(stream, stdout, stderr);
-    if (stdin !== undefined) stream.end(stdin);
+    if (stdin !== undefined && keepsStdinOpen) stream.write(stdin);
+    else if (stdin !== undefined) stream.end(stdin);
     if (signal?.aborted) abort();
     await ended;
     stdout.end();

@@ -1,4 +1,5 @@
 import type { Declaration } from "./declaration";
+import type { WatchRequest } from "./watch";
 import type { ProxyNode } from "../../haproxy/render";
 
 /**
@@ -6,7 +7,7 @@ import type { ProxyNode } from "../../haproxy/render";
  * output of `configurator call`: one JSON object in, JSON objects out, one a line.
  */
 export type ControlRequest =
-  { do: "status" } | { do: "cluster" } | AwaitServingRequest | PushRequest;
+  { do: "status" } | { do: "cluster" } | AwaitServingRequest | PushRequest | WatchRequest;
 
 export interface AwaitServingRequest {
   do: "awaitServing";

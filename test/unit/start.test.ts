@@ -53,5 +53,5 @@ test.each([
   const script = ["--require", "tsx/cjs", "cli/start.ts", ...args];
   const { stdout, stderr, status } = spawnSync(process.execPath, script, { encoding: "utf8" });
   expect(stdout + stderr).toMatch(said);
-  expect(status).toBe(args[0] === "--help" ? 0 : 1);
+  expect(status).toBe(args[0] === "--help" ? 0 : 2);
 });

@@ -1,0 +1,54 @@
+/** `npm run live [-- --port N] [--stack NAME]`: a page on 127.0.0.1 that shows the lab as it moves. */
+import { parseArgs } from "node:util";
+import { findLab, requireBalancer } from "./lab";
+import { followLab } from "./live/follow";
+import { NOTHING_YET, viewOf } from "./live/model";
+import { LiveServer } from "./live/server";
+import { chooseStack, runCommand } from "./stack";
+
+const USAGE = `usage: npm run live [-- --port PORT] [--stack NAME]
+
+Serves a page on 127.0.0.1 that shows the lab as it moves: requests, health, members, the last changes
+of haproxy.cfg. It only looks. Ctrl-C ends it.
+
+  --port PORT   the page's port; a free one without it
+  --stack NAME  the lab's stack; the selected one without it`;
+
+async function live(port: number, stack: string): Promise<void> {
+  const lab = await findLab(stack);
+  const { containerName } = requireBalancer(lab);
+  const end = new AbortController();
+  let state = NOTHING_YET;
+  const server = new LiveServer(() => viewOf(stack, state));
+  console.log(`The lab of stack ${stack}, live: ${await server.listen(port)}`);
+  console.log("Ctrl-C ends it.");
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => end.abort());
+  const show = (next: typeof state) => {
+    state = next;
+    server.changed();
+  };
+  await followLab(containerName, show, end.signal);
+  server.close();
+}
+
+/** @throws Error when it is not a port */
+export function readPort(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (port >= 1 && port <= 65535) return port;
+  const error = new Error(`--port: got ${JSON.stringify(text)}, expected a port from 1 to 65535`);
+  throw Object.assign(error, { code: "ERR_PARSE_ARGS_INVALID_OPTION_VALUE" });
+}
+
+if (require.main === module) {
+  runCommand(async () => {
+    const options = {
+      port: { type: "string" },
+      stack: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    } as const;
+    const { port, stack, help } = parseArgs({ options }).values;
+    if (help) console.log(USAGE);
+    else await live(readPort(port), chooseStack(stack));
+  });
+}

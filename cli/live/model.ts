@@ -1,0 +1,303 @@
+/** What a watch of the configurator's is to a person who looks at it, as functions on plain data. */
+import { isServing, type Member } from "../../configurator/protocol/control";
+import type {
+  Counters,
+  LabEvent,
+  Sample,
+  Views,
+  WatchReply,
+} from "../../configurator/protocol/watch";
+import { sortNodes } from "../../haproxy/render";
+import { hueOf } from "../../images/webapp/src/page";
+
+/** Over how long requests a second are counted, ms. */
+const RATE_OVER_MS = 1000;
+/** How long HAProxy may not answer before it counts as down: a reload is no outage. */
+const SILENT_MS = 1000;
+const MAX_EVENTS = 100;
+const MAX_APPLIES = 8;
+const MAX_ARRIVALS = 60;
+/** How many events are shown of those that are remembered. */
+const SHOWN_EVENTS = 40;
+
+/** What comes in: the configurator's lines, and how the connection to it is. */
+export type Input = WatchReply | { connected: boolean; reason: string; at: number };
+
+/** What happened, for people. Names in it are anybody's text. */
+export interface EventLine {
+  id: string;
+  /** Clock time, ms. */
+  at: number;
+  kind: "gossip" | "apply" | "note" | "health" | "connection";
+  text: string;
+}
+
+/** How a node came into service: the moments of one run, clock times, ms. */
+export interface Arrival {
+  name: string;
+  boot: string;
+  /** Requests that its server had answered before. */
+  before: number;
+  announced: number;
+  applied?: number;
+  serving?: number;
+  requested?: number;
+}
+
+/** All that is remembered; {@link advance} makes the next one. */
+export interface LabState {
+  connection: { isUp: boolean; reason: string; since: number };
+  views?: Views;
+  /** The last ones, as far back as a rate needs. */
+  samples: Sample[];
+  events: EventLine[];
+  applies: (LabEvent & { what: "apply" })[];
+  arrivals: Arrival[];
+}
+
+export const NOTHING_YET: LabState = {
+  connection: { isUp: false, reason: "connecting", since: 0 },
+  samples: [],
+  events: [],
+  applies: [],
+  arrivals: [],
+};
+
+/** The state after one more line. */
+export function advance(state: LabState, input: Input): LabState {
+  if ("views" in input) return { ...state, views: input.views };
+  if ("sample" in input) return takeSample(state, input.sample);
+  if ("event" in input) return takeEvent(state, input.event);
+  const { connected: isUp, reason, at } = input;
+  if (isUp === state.connection.isUp && state.connection.since > 0) return state;
+  const text = isUp ? "the balancer answers" : `the balancer does not answer: ${reason}`;
+  return {
+    ...withEvents(state, [{ id: `connection ${at}`, at, kind: "connection", text }]),
+    connection: { isUp, reason, since: at },
+    // What was true before is not known to be so any more.
+    samples: [],
+  };
+}
+
+function takeSample(state: LabState, sample: Sample): LabState {
+  const before = state.samples.at(-1);
+  const was = new Map(before?.servers.map((server) => [server.name, server]));
+  const changes = sample.servers.flatMap((server): EventLine[] => {
+    const old = was.get(server.name);
+    if (before === undefined || isHealthOf(old?.status) === isHealthOf(server.status)) return [];
+    const check = server.check === "" ? "" : `, last check ${server.check}`;
+    const text = `${server.name} ${old ? `${old.status} → ` : ""}${server.status}${check}`;
+    return [{ id: `health ${sample.at} ${server.name}`, at: sample.at, kind: "health", text }];
+  });
+  const servers = new Map(sample.servers.map((server) => [server.name, server]));
+  const arrivals = state.arrivals.map((arrival): Arrival => {
+    const server = servers.get(arrival.name);
+    if (server === undefined || sample.at < arrival.announced) return arrival;
+    const serving = arrival.serving ?? (isServing(server) ? sample.at : undefined);
+    // Counters that begin anew begin at 0.
+    const counted = server.requests - (server.requests < arrival.before ? 0 : arrival.before);
+    const requested = arrival.requested ?? (counted > 0 ? sample.at : undefined);
+    return { ...arrival, serving, requested };
+  });
+  // One sample from before the window stays, so that a rate always has its whole length.
+  const first = state.samples.findLastIndex(({ at }) => at <= sample.at - RATE_OVER_MS);
+  return {
+    ...withEvents(state, changes),
+    samples: [...state.samples.slice(Math.max(first, 0)), sample],
+    arrivals,
+  };
+}
+
+/** `UP 1/2` and `UP` are one health. */
+const isHealthOf = (status?: string) => status?.split(" ")[0];
+
+function takeEvent(state: LabState, event: LabEvent): LabState {
+  // After a break of the connection all that is kept comes once more.
+  if (state.events.some(({ id }) => id === event.id)) return state;
+  const next = withEvents(state, [describeEvent(event)]);
+  if (event.what === "apply") {
+    const added = new Set(event.change.split(" ").filter((word) => word.startsWith("+")));
+    const arrivals = state.arrivals.map((arrival) =>
+      arrival.applied === undefined && added.has(`+${arrival.name}`)
+        ? { ...arrival, applied: event.at }
+        : arrival,
+    );
+    return { ...next, arrivals, applies: [event, ...state.applies].slice(0, MAX_APPLIES) };
+  }
+  // What was announced before anybody looked has no course that could be told.
+  const isSeen = event.what === "gossip" && event.event === "announce" && state.samples.length > 0;
+  if (!isSeen) return next;
+  const servers = new Map(state.samples.at(-1)?.servers.map((server) => [server.name, server]));
+  const fresh = event.members
+    .filter(({ boot, name }) => !state.arrivals.some((it) => it.name === name && it.boot === boot))
+    .map(({ name, boot }) => ({
+      name,
+      boot,
+      before: servers.get(name)?.requests ?? 0,
+      announced: event.at,
+    }));
+  const names = new Set(fresh.map(({ name }) => name));
+  const others = state.arrivals.filter(({ name }) => !names.has(name));
+  return { ...next, arrivals: [...fresh, ...others].slice(0, MAX_ARRIVALS) };
+}
+
+function describeEvent(event: LabEvent): EventLine {
+  const { id, at } = event;
+  if (event.what === "note") return { id, at, kind: "note", text: event.text };
+  if (event.what === "apply") {
+    const text = `applied by ${event.way} in ${event.ms} ms: ${event.change}`;
+    return { id, at, kind: "apply", text };
+  }
+  const names = event.members.map(({ name }) => name).join(" ");
+  return { id, at, kind: "gossip", text: `${event.event} ${names}` };
+}
+
+function withEvents(state: LabState, lines: EventLine[]): LabState {
+  if (lines.length === 0) return state;
+  return { ...state, events: [...lines.reverse(), ...state.events].slice(0, MAX_EVENTS) };
+}
+
+/** What one line of the picture carries. */
+export interface Flow {
+  /** Requests a second. */
+  rate: number;
+  /** Errors a second. */
+  errorRate: number;
+  /** Requests under way. */
+  sessions: number;
+  requests: number;
+}
+
+export interface NodeView extends Flow {
+  name: string;
+  /** Hue of its colour, which its own page has too. */
+  hue: number;
+  address: string;
+  origin: "declared" | "by hand";
+  /** Serf's word, `-` when it does not know the node. */
+  gossip: Member["status"] | "-";
+  /** HAProxy's words, `-` when it has no such server. */
+  status: string;
+  check: string;
+  health: "up" | "down" | "maintenance" | "out";
+}
+
+/** All that the page shows; plain data, made anew at each change. */
+export interface LabView {
+  stack: string;
+  /** Clock time, ms. */
+  at: number;
+  connection: LabState["connection"];
+  balancer: Flow & { health: "up" | "down" };
+  nodes: NodeView[];
+  events: EventLine[];
+  applies: Pick<
+    LabState["applies"][number],
+    "id" | "at" | "way" | "ms" | "reason" | "change" | "diff"
+  >[];
+  /** Times since the announcement, ms, the newest node first. */
+  arrivals: {
+    name: string;
+    hue: number;
+    at: number;
+    applied?: number;
+    serving?: number;
+    requested?: number;
+  }[];
+}
+
+/** The picture of a state. */
+export function viewOf(stack: string, state: LabState): LabView {
+  const { connection, samples, events, applies, arrivals } = state;
+  const last = samples.at(-1);
+  const isUp = samples.some(
+    ({ at, frontend }) => frontend !== undefined && at > last!.at - SILENT_MS,
+  );
+  return {
+    stack,
+    at: last?.at ?? connection.since,
+    connection,
+    balancer: {
+      ...flowOf(samples, ({ frontend }) => frontend),
+      health: isUp ? "up" : "down",
+    },
+    nodes: describeNodes(state),
+    events: events.slice(0, SHOWN_EVENTS),
+    applies: applies.map(({ id, at, way, ms, reason, change, diff }) => ({
+      id,
+      at,
+      way,
+      ms,
+      reason,
+      change,
+      diff,
+    })),
+    arrivals: arrivals.map(({ name, announced, applied, serving, requested }) => {
+      const since = (moment?: number) => moment && Math.max(0, moment - announced);
+      return {
+        name,
+        hue: hueOf(name),
+        at: announced,
+        applied: since(applied),
+        serving: since(serving),
+        requested: since(requested),
+      };
+    }),
+  };
+}
+
+function describeNodes({ views, samples }: LabState): NodeView[] {
+  const { declared = [], members = [], nodes = [], file = [] } = views ?? {};
+  // A reload takes HAProxy's word away for a moment.
+  const servers = samples.findLast(({ frontend }) => frontend)?.servers ?? [];
+  const present = members.filter(({ role, status }) => role !== "balancer" && status !== "left");
+  const all = [declared, nodes, file, servers, present].flat();
+  const names = [...new Set(all.map(({ name }) => name))];
+  return sortNodes(
+    names.map((name): NodeView => {
+      const server = servers.find((it) => it.name === name);
+      const member = members.find((it) => it.name === name);
+      return {
+        name,
+        hue: hueOf(name),
+        address: all.find((it) => it.name === name)!.address,
+        origin: declared.some((it) => it.name === name) ? "declared" : "by hand",
+        gossip: member?.status ?? "-",
+        status: server?.status ?? "-",
+        check: server?.check ?? "",
+        health: healthOf(server?.status),
+        ...flowOf(samples, (sample) => sample.servers.find((it) => it.name === name)),
+      };
+    }),
+  );
+}
+
+function healthOf(status = ""): NodeView["health"] {
+  if (status.startsWith("UP")) return "up";
+  if (status.startsWith("DOWN")) return "down";
+  return status === "" ? "out" : "maintenance";
+}
+
+/** Rates from counters that only grow, or begin again at 0. */
+function flowOf(samples: Sample[], counters: (sample: Sample) => Counters | undefined): Flow {
+  const counted = samples.flatMap((sample) => {
+    const found = counters(sample);
+    return found ? [{ at: sample.at, ...found }] : [];
+  });
+  const [first, last] = [counted[0], counted.at(-1)];
+  if (first === undefined || last === undefined) {
+    return { rate: 0, errorRate: 0, sessions: 0, requests: 0 };
+  }
+  const grown = (key: "requests" | "errors") =>
+    counted.reduce((sum, now, i) => {
+      const was = counted[i - 1]?.[key] ?? now[key];
+      return sum + (now[key] < was ? now[key] : now[key] - was);
+    }, 0);
+  const seconds = Math.max(last.at - first.at, RATE_OVER_MS) / 1000;
+  return {
+    rate: grown("requests") / seconds,
+    errorRate: grown("errors") / seconds,
+    sessions: last.sessions,
+    requests: last.requests,
+  };
+}

@@ -1,0 +1,332 @@
+import { request } from "node:http";
+import { followLab } from "../../cli/live/follow";
+import {
+  advance,
+  type Input,
+  type LabState,
+  type LabView,
+  NOTHING_YET,
+  viewOf,
+} from "../../cli/live/model";
+import { LiveServer } from "../../cli/live/server";
+import { readPort } from "../../cli/live";
+import { watchConfigurator } from "../../configurator/client";
+import type { Happening, Sample, Views, WatchReply } from "../../configurator/protocol/watch";
+import { diffLines, Watch } from "../../configurator/watch";
+
+jest.mock("../../configurator/client");
+jest.mock("../../configurator/haproxyProcess", () => ({
+  readTraffic: () => Promise.resolve({ at: 1, servers: [] }),
+}));
+
+const NOON = 1_800_000_000_000;
+const connected: Input = { connected: true, reason: "", at: NOON };
+
+const node = (name: string) => ({ name, address: `10.0.0.${name.slice(1)}`, port: 3000 });
+const member = (name: string, more = {}) => ({
+  ...{ name, address: node(name).address, status: "alive" as const, role: "backend" },
+  ...{ origin: "pulumi", boot: `boot-${name}`, ...more },
+});
+const views: Views = {
+  declared: [node("s1"), node("s2")],
+  members: [member("ha", { role: "balancer" }), member("s1"), member("s2")],
+  nodes: [node("s1"), node("s2")],
+  file: [node("s1"), node("s2")],
+};
+
+type ServerSample = Sample["servers"][number];
+const server = (name: string, requests: number, more: Partial<ServerSample> = {}) => ({
+  ...{ ...node(name), status: "UP", check: "L7OK", checking: false },
+  ...{ sessions: 0, errors: 0, requests, ...more },
+});
+const sample = (ms: number, requests: number, ...servers: ServerSample[]): Input => ({
+  sample: { at: NOON + ms, frontend: { sessions: 1, requests, errors: 0 }, servers },
+});
+let ids = 0;
+const event = (ms: number, happening: Happening): Input => ({
+  event: { id: `${ids++}`, at: NOON + ms, ...happening },
+});
+const announce = (ms: number, name: string, boot: string) =>
+  event(ms, { what: "gossip", event: "announce", members: [{ name, boot }] });
+
+const after = (...inputs: Input[]) => inputs.reduce(advance, NOTHING_YET);
+const view = (...inputs: Input[]): LabView => viewOf("dev", after(connected, ...inputs));
+
+test("the whole picture of a lab under load", () => {
+  const inputs = [
+    { views },
+    sample(0, 100, server("s1", 50), server("s2", 50, { sessions: 2 })),
+    sample(500, 130, server("s1", 70), server("s2", 60, { sessions: 3, errors: 4 })),
+    sample(1000, 140, server("s1", 75), server("s2", 65, { sessions: 4, errors: 5 })),
+  ];
+  const common = { origin: "declared", gossip: "alive", status: "UP", check: "L7OK", health: "up" };
+  expect(view(...inputs)).toEqual({
+    stack: "dev",
+    at: NOON + 1000,
+    connection: { isUp: true, reason: "", since: NOON },
+    balancer: { rate: 40, errorRate: 0, sessions: 1, requests: 140, health: "up" },
+    nodes: [
+      {
+        ...{ name: "s1", hue: 353, address: "10.0.0.1", ...common },
+        ...{ rate: 25, errorRate: 0, sessions: 0, requests: 75 },
+      },
+      {
+        ...{ name: "s2", hue: 130, address: "10.0.0.2", ...common },
+        ...{ rate: 15, errorRate: 5, sessions: 4, requests: 65 },
+      },
+    ],
+    events: [
+      { id: `connection ${NOON}`, at: NOON, kind: "connection", text: "the balancer answers" },
+    ],
+    applies: [],
+    arrivals: [],
+  });
+});
+
+test.each<[string, [ms: number, requests: number][], number]>([
+  ["nothing yet", [], 0],
+  ["one sample", [[0, 500]], 0],
+  [
+    "less than a second counts as one",
+    [
+      [0, 0],
+      [250, 5],
+    ],
+    5,
+  ],
+  [
+    "what is longer ago does not count",
+    [
+      [0, 0],
+      [250, 90],
+      [1250, 100],
+      [2250, 110],
+    ],
+    10,
+  ],
+  [
+    "a counter that began anew",
+    [
+      [0, 1000],
+      [500, 1010],
+      [1000, 4],
+    ],
+    14,
+  ],
+])("requests a second: %s", (_, samples, rate) => {
+  const inputs = samples.map(([ms, requests]) => sample(ms, requests, server("s1", requests)));
+  const { balancer, nodes } = view({ views }, ...inputs);
+  expect([balancer.rate, nodes[0].rate]).toEqual([rate, rate]);
+});
+
+test.each<[string, Partial<Views>, ServerSample[], Partial<LabView["nodes"][number]>[]]>([
+  [
+    "one that is down, one in maintenance",
+    {},
+    [server("s1", 0, { status: "DOWN 1/2", check: "L4CON" }), server("s2", 0, { status: "MAINT" })],
+    [
+      { name: "s1", status: "DOWN 1/2", check: "L4CON", health: "down" },
+      { name: "s2", status: "MAINT", check: "L7OK", health: "maintenance" },
+    ],
+  ],
+  [
+    "one by hand, one that left, one that nobody vouches for",
+    {
+      members: [
+        member("s2", { status: "failed" }),
+        member("s9", { origin: "hand" }),
+        member("s8", { status: "left" }),
+      ],
+    },
+    [server("s1", 0), server("s9", 0)],
+    [
+      { name: "s1", gossip: "-", health: "up", origin: "declared" },
+      { name: "s2", gossip: "failed", health: "out", status: "-" },
+      { name: "s9", gossip: "alive", health: "up", origin: "by hand" },
+    ],
+  ],
+])("nodes: %s", (_, change, servers, nodes) => {
+  const shown = view({ views: { ...views, ...change } }, sample(0, 0, ...servers)).nodes;
+  expect(shown).toMatchObject(nodes);
+  expect(shown).toHaveLength(nodes.length);
+});
+
+test("a reload is no outage, a second without an answer is one", () => {
+  const silent = (ms: number): Input => ({ sample: { at: NOON + ms, servers: [] } });
+  const serving = [{ views }, sample(0, 1, server("s1", 1))];
+  const healths = (...more: Input[]) => {
+    const { balancer, nodes } = view(...serving, ...more);
+    return [balancer.health, nodes[0].health];
+  };
+  expect(healths(silent(250), silent(900))).toEqual(["up", "up"]);
+  expect(healths(silent(250), silent(1000))).toEqual(["down", "up"]);
+  expect(healths(silent(250), silent(1000), silent(2000), silent(2100))).toEqual(["down", "out"]);
+});
+
+test("from announce to first request: each moment counts from the announcement", () => {
+  const arrivals = (...inputs: Input[]) => view({ views }, ...inputs).arrivals;
+  const change = { way: "Runtime API" as const, ms: 5, reason: "announce", diff: [] };
+  const course = [
+    sample(0, 0, server("s1", 7)),
+    announce(100, "s2", "new"),
+    event(120, { what: "apply", change: "+s2", ...change }),
+    sample(150, 0, server("s2", 0, { status: "DOWN", check: "" })),
+    sample(300, 0, server("s2", 0)),
+    announce(350, "s2", "new"),
+    sample(400, 3, server("s2", 3)),
+    sample(450, 9, server("s2", 9)),
+  ];
+  const arrived = { name: "s2", hue: 130, at: NOON + 100, applied: 20, serving: 200 };
+  expect(arrivals(...course)).toEqual([{ ...arrived, requested: 300 }]);
+  expect(arrivals(...course.slice(0, 5))).toEqual([{ ...arrived, requested: undefined }]);
+  // Another run begins another course, and what its server answered before does not count.
+  const again = [announce(1000, "s2", "newer"), sample(1050, 9, server("s2", 9))];
+  expect(arrivals(...course, ...again)).toEqual([
+    {
+      name: "s2",
+      hue: 130,
+      at: NOON + 1000,
+      applied: undefined,
+      serving: 50,
+      requested: undefined,
+    },
+  ]);
+  // Of one from before the watch nothing can be told.
+  expect(arrivals(announce(-5000, "s1", "old"), sample(0, 0, server("s1", 7)))).toEqual([]);
+});
+
+test("events are told once, the newest first", () => {
+  const reply = event(10, { what: "note", text: "refused x" });
+  const down = server("s1", 0, { status: "DOWN", check: "L4CON" });
+  const state = after(
+    ...[connected, connected, reply, reply, sample(20, 0, server("s1", 0)), sample(30, 0, down)],
+    event(40, { what: "gossip", event: "member-failed", members: [{ name: "s1", boot: "" }] }),
+    { connected: false, reason: "gone", at: NOON + 50 },
+    { connected: false, reason: "gone", at: NOON + 60 },
+  );
+  expect(state.events.map(({ at, kind, text }) => [at - NOON, kind, text])).toEqual([
+    [50, "connection", "the balancer does not answer: gone"],
+    [40, "gossip", "member-failed s1"],
+    [30, "health", "s1 UP → DOWN, last check L4CON"],
+    [10, "note", "refused x"],
+    [0, "connection", "the balancer answers"],
+  ]);
+  expect(state.connection).toEqual({ isUp: false, reason: "gone", since: NOON + 50 });
+});
+
+test("a diff has the lines that went and those that came", () => {
+  expect(diffLines("a\n  b\nb\nc\n", "a\n  b\nd\nc\n")).toEqual(["- b", "+ d"]);
+  expect(diffLines("a", "a")).toEqual([]);
+  const many = Array.from({ length: 70 }, (_, i) => `line ${i}`).join("\n");
+  expect(diffLines("line 0", many)).toHaveLength(61);
+  expect(diffLines("line 0", many).at(-1)).toBe("… and 9 more");
+});
+
+test("a watcher is told what was, what is, and what comes, until it ends", async () => {
+  const watch = new Watch();
+  watch.tell({ what: "note", text: "before" });
+  watch.tell({ what: "note", text: "before" });
+  watch.see(views);
+  const told: WatchReply[] = [];
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const served = watch.serve(
+    (reply) => told.push(reply),
+    () => Promise.resolve(views),
+    ended,
+  );
+  while (!told.some((reply) => "sample" in reply)) await new Promise(setImmediate);
+  watch.see(views);
+  watch.see(views);
+  watch.see({ ...views, nodes: [] });
+  watch.tell({ what: "note", text: "while" });
+  end();
+  await served;
+  watch.tell({ what: "note", text: "after" });
+  const what = told
+    .filter((reply) => !("sample" in reply))
+    .map((reply) => ("event" in reply ? (reply.event as { text: string }).text : "views"));
+  expect(what).toEqual(["before", "views", "views", "views", "while"]);
+});
+
+test("a lab is followed through its balancer's restarts", async () => {
+  const end = new AbortController();
+  const told: string[] = [];
+  jest
+    .mocked(watchConfigurator)
+    .mockImplementationOnce(async (_, onReply) => {
+      onReply({ views });
+      return "the configurator went away";
+    })
+    .mockRejectedValueOnce(new Error("container is not running"))
+    .mockImplementationOnce(async (_, onReply) => {
+      onReply({ views });
+      end.abort();
+      return "";
+    });
+  const onChange = ({ connection }: LabState) =>
+    told.push(connection.isUp ? "up" : connection.reason);
+  await followLab("ha", onChange, end.signal);
+  const gone = "the configurator went away";
+  expect([...new Set(told)]).toEqual(["up", gone]);
+  expect(told.at(-1)).toBe("up");
+});
+
+describe("the server", () => {
+  const live = new LiveServer(() => view({ views }));
+  let url: string;
+  beforeAll(async () => (url = await live.listen(0)));
+  afterAll(() => live.close());
+
+  const ask = (path: string, method = "GET", host?: string) =>
+    new Promise<{ status?: number; headers: Record<string, unknown> }>((resolve, reject) => {
+      const options = { method, headers: host === undefined ? {} : { host } };
+      const sent = request(new URL(path, url), options, ({ statusCode, headers }) => {
+        resolve({ status: statusCode, headers });
+        sent.destroy();
+      });
+      sent.on("error", reject).end();
+    });
+
+  test.each([
+    ["/", "GET", "127.0.0.1:1", 200, "text/html; charset=utf-8"],
+    ["/?x", "HEAD", "localhost", 200, "text/html; charset=utf-8"],
+    ["/page.css", "GET", "[::1]:80", 200, "text/css; charset=utf-8"],
+    ["/page.js", "GET", undefined, 200, "text/javascript; charset=utf-8"],
+    ["/events", "GET", undefined, 200, "text/event-stream"],
+    ["/", "GET", "attacker.example", 403, "text/plain; charset=utf-8"],
+    ["/events", "GET", "127.0.0.1.attacker.example:80", 403, "text/plain; charset=utf-8"],
+    ["/", "POST", undefined, 405, "text/plain; charset=utf-8"],
+    ["/../live.ts", "GET", undefined, 404, "text/plain; charset=utf-8"],
+    ["/constructor", "GET", undefined, 404, "text/plain; charset=utf-8"],
+  ])("%s %s for %s: %i", async (path, method, host, status, type) => {
+    const { headers, ...answer } = await ask(path, method, host);
+    expect({ ...answer, type: headers["content-type"] }).toEqual({ status, type });
+    expect(headers["content-security-policy"]).toMatch(/^default-src 'none'; script-src 'self';/);
+  });
+
+  test("a browser gets the picture at once, and anew when it changes", async () => {
+    const { body } = await fetch(`${url}events`);
+    const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+    const picture = `data: ${JSON.stringify(view({ views }))}\n\n`;
+    expect((await reader.read()).value).toBe(`retry: 500\n${picture}`);
+    live.changed();
+    live.changed();
+    expect((await reader.read()).value).toBe(picture);
+    await reader.cancel();
+  });
+
+  test("a busy port is named", async () => {
+    const { port } = new URL(url);
+    await expect(new LiveServer(() => view()).listen(Number(port))).rejects.toThrow(
+      `--port: got ${port}, expected a free port of 127.0.0.1 (something else listens there); ` +
+        "without --port a free one is taken",
+    );
+  });
+});
+
+test.each(["0", "65536", "x", "-1", "1.5", ""])("--port %s is refused", (text) => {
+  expect(() => readPort(text)).toThrow(
+    `--port: got ${JSON.stringify(text)}, expected a port from 1 to 65535`,
+  );
+});
