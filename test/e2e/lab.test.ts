@@ -192,9 +192,9 @@ test("docker logs marks every line with its process", async () => {
 });
 
 test.each([
-  ["admin CLI", "adminPort", 9999, "show info\n", "Name: HAProxy"],
-  ["statistics", "statsPort", 1936, "GET /metrics HTTP/1.0\r\n\r\n", "haproxy_process"],
-])("the %s answer the host and refuse a node", async (_what, key, internal, bytes, answer) => {
+  ["the admin CLI", "adminPort", 9999, "show info\n", "Name: HAProxy"],
+  ["the statistics", "statsPort", 1936, "GET /metrics HTTP/1.0\r\n\r\n", "haproxy_process"],
+])("%s: for the host, and a node is refused", async (_what, key, internal, bytes, answer) => {
   expect(await converse(port(key), bytes)).toContain(answer);
   const ask = `
     const socket = require("net").connect(${internal}, "ha").on("error", () => console.log("refused"));
@@ -216,8 +216,8 @@ function converse(to: number, bytes: string, silenceMs = 0): Promise<string> {
     socket.setEncoding("latin1").on("data", (chunk: string) => (answer += chunk));
     // A reset is a way to close.
     socket.on("error", () => undefined).on("close", () => resolve(answer));
-    socket.setTimeout(silenceMs + PATIENCE_MS, () => socket.destroy());
-    setTimeout(() => socket.write(bytes), silenceMs);
+    socket.on("timeout", () => socket.destroy());
+    setTimeout(() => socket.setTimeout(PATIENCE_MS).write(bytes), silenceMs);
   });
 }
 
