@@ -5,7 +5,8 @@
 import type { ContainerInspectInfo } from "dockerode";
 import { join } from "node:path";
 import { imageNames, STACK_LABEL } from "../config/topology";
-import { findFreePorts, LabCheckout } from "../test/support/checkout";
+import { findFreePorts } from "../preflight/freePlaces";
+import { LabCheckout } from "../test/support/checkout";
 import { names } from "../test/support/observe";
 import { needProgram, run, timed, whenAnswered } from "./measure";
 import { median, seconds, times, type Comparison, type Report } from "./report";

@@ -38,8 +38,10 @@ export function openBrowser(): Promise<Browser> {
 
 const STATS_WIDTH = 1440;
 const MARGIN = 16;
-const LAST_BOTTOM =
-  "Math.max(...[...document.querySelectorAll('table')].map((it) => it.getBoundingClientRect().bottom))";
+// Hidden hints are tables too.
+const LAST_BOTTOM = `Math.max(...[...document.querySelectorAll("table")]
+  .filter((table) => getComputedStyle(table).visibility === "visible")
+  .map((table) => table.getBoundingClientRect().bottom))`;
 
 /** The whole of HAProxy's stats page as a PNG, without the room that its hidden hints take. */
 export async function shootStatsPage(browser: Browser, url: string): Promise<Buffer> {

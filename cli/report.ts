@@ -1,35 +1,44 @@
 /** `npm run report`: the course's deliverables, collected: `logs/` and `report/`. */
+import { constants } from "node:os";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { browserStep, openBrowser } from "./browser";
 import { findLab } from "./lab";
+import { describeWalk } from "./report/describe";
 import type { Report } from "./report/document";
 import { reportHere } from "./report/here";
 import { toHtml } from "./report/html";
 import { toMarkdown } from "./report/markdown";
 import { Output, UsageError } from "./report/output";
+import { withOwnLab } from "./report/ownLab";
+import { TASKS, type Task } from "./report/tasks";
+import { nodesFor, walk } from "./report/walk";
+import { setUp } from "./setup";
 import { complete } from "./setup/step";
 import { chooseStack } from "./stack";
 
-const USAGE = `usage: npm run report -- --here [--stack STACK] [--out DIR]
+const USAGE = `usage: npm run report [-- --task N | --here [--stack STACK]] [--out DIR]
 
-Writes DIR/logs with the evidence and DIR/report with report.md and index.html.
+Goes through the course's tasks on a lab of its own, which is taken down at the end, and writes
+DIR/logs with the evidence of each task and DIR/report with report.md and index.html.
 
+  --task N       one task, 0 to ${TASKS.length - 1}, instead of all
   --here         collect the evidence of the lab that runs now; changes nothing in it
   --stack STACK  the lab for --here; the selected stack without it
   --out DIR      where report/ and logs/ go; the current folder without it
   --help         this text`;
 
-const started = Date.now();
+const began = Date.now();
 
 /** A line for each step, with the time since the start. */
 function say(line: string): void {
-  const seconds = Math.floor((Date.now() - started) / 1000);
+  const seconds = Math.floor((Date.now() - began) / 1000);
   const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   console.log(`${time.padStart(5)}  ${line}`);
 }
 
 const options = {
+  task: { type: "string" },
   here: { type: "boolean", default: false },
   stack: { type: "string" },
   out: { type: "string", default: "." },
@@ -38,44 +47,87 @@ const options = {
 
 function readArguments() {
   try {
-    return parseArgs({ options }).values;
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message}\n\n${USAGE}`);
+    const { values } = parseArgs({ options });
+    if (values.here && values.task !== undefined) throw new Error("--task: not with --here");
+    if (!values.here && values.stack !== undefined) throw new Error("--stack: only with --here");
+    return { ...values, tasks: chooseTasks(values.task) };
+  } catch (cause) {
+    throw new UsageError(`${(cause as Error).message}\n\n${USAGE}`, { cause });
   }
 }
 
-function writeReport(report: Report, output: Output): void {
-  output.save("report/report.md", toMarkdown(report));
-  output.save(
-    "report/index.html",
-    toHtml(report, (file) => output.read(file)),
-  );
-  output.publish();
+function chooseTasks(asked: string | undefined): Task[] {
+  const tasks = TASKS.filter(({ number }) => asked === undefined || String(number) === asked);
+  if (tasks.length > 0) return tasks;
+  throw new Error(`--task: got ${asked}, expected a number from 0 to ${TASKS.length - 1}`);
+}
+
+/** The command was told to end. */
+class Interruption extends Error {
+  constructor(readonly exitCode: number) {
+    super("Interrupted: nothing is left of this report.");
+  }
+}
+
+/** Aborts at the first of the signals that ask a command to end; there is something to take down. */
+function listenForSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(name, () => {
+      if (!controller.signal.aborted) say("interrupted: please wait until the lab is taken down");
+      controller.abort(new Interruption(128 + constants.signals[name]));
+    });
+  }
+  return controller.signal;
 }
 
 async function report(): Promise<void> {
-  const { help, here, stack, out } = readArguments();
+  const { help, here, stack, out, tasks } = readArguments();
   if (help) return console.log(USAGE);
-  if (!here) throw new UsageError(USAGE);
   // npm runs a script at the checkout's root, wherever it was called.
   const folder = resolve(process.env.INIT_CWD ?? ".", out);
   const output = new Output(folder);
   try {
-    const lab = await findLab(chooseStack(stack));
-    await complete(browserStep, console.log);
-    const browser = await openBrowser();
-    try {
-      writeReport(await reportHere(lab, browser, output, say), output);
-    } finally {
-      await browser.close();
-    }
+    const made = here ? await collectHere(stack, output) : await goThrough(tasks, output);
+    output.save("report/report.md", toMarkdown(made));
+    const page = toHtml(made, (file) => output.read(file));
+    output.save("report/index.html", page);
+    output.publish();
   } finally {
     output.discard();
   }
   say(`done: ${resolve(folder, "report/index.html")}`);
 }
 
+async function collectHere(stack: string | undefined, output: Output): Promise<Report> {
+  const lab = await findLab(chooseStack(stack));
+  await complete(browserStep, console.log);
+  const browser = await openBrowser();
+  try {
+    return await reportHere(lab, browser, output, say);
+  } finally {
+    await browser.close();
+  }
+}
+
+async function goThrough(tasks: Task[], output: Output): Promise<Report> {
+  await setUp();
+  await complete(browserStep, console.log);
+  const signal = listenForSignals();
+  const browser = await openBrowser();
+  try {
+    const own = { nodeCount: nodesFor(tasks), signal, say };
+    const records = await withOwnLab(own, (lab) =>
+      walk(tasks, { lab, browser, output, signal, say }),
+    );
+    return describeWalk(records, new Date(began));
+  } finally {
+    await browser.close();
+  }
+}
+
 report().catch((error: Error) => {
   console.error(`\n${error.message}`);
-  process.exit(error instanceof UsageError ? 2 : 1);
+  const code = error instanceof UsageError ? 2 : 1;
+  process.exit(error instanceof Interruption ? error.exitCode : code);
 });

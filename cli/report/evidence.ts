@@ -18,6 +18,15 @@ export async function readFrom(container: LabContainer, ...command: string[]): P
   throw new Error(`${command.join(" ")} in ${container.containerName}: ${said}`);
 }
 
+/** The lines of serf.log as cells: time, event, member, role. @param since ms; whole seconds count */
+export function parseSerfLog(log: string, since: number): string[][] {
+  return log
+    .split("\n")
+    .map((line) => /^(\S+) (\S+) name="([^"]*)".* role="([^"]*)"/.exec(line)?.slice(1))
+    .filter((cells) => cells !== undefined)
+    .filter(([time]) => Date.parse(time) >= Math.floor(since / 1000) * 1000);
+}
+
 /** haproxy.cfg on disk, without the hash of a password that it may hold. */
 export async function readConfig(balancer: LabContainer): Promise<string> {
   return withoutPasswords(await readFrom(balancer, "cat", paths.config));

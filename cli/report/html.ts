@@ -2,7 +2,7 @@
 import { linkTo, type Block, type Report } from "./document";
 
 const STYLE = `
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0a6cbd; --plus: #1a7f37;
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0a6cbd; --plus: #1a7f37;
   --minus: #b3261e; --answer: #b7791f; }
 @media (prefers-color-scheme: dark) { :root { --accent: #6db7f2; --plus: #56d364; --minus: #ff8b82;
   --answer: #e3b341; } }
@@ -13,7 +13,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; } h2 { margin-top: 3rem; border-bottom
 h3 { margin-top: 1.8rem; } a { color: var(--accent); }
 nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; }
 code, pre { font: .85em/1.5 ui-monospace, monospace; } code { background: var(--soft); padding: .1em .3em; }
-pre { background: var(--soft); padding: .7rem; border-radius: 6px; }
+pre { background: var(--soft); padding: .7rem; margin: 0; white-space: pre-wrap; }
 .wide { overflow-x: auto; } .wide img { display: block; width: 100%; min-width: 44rem; }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; opacity: .8; margin-bottom: .3rem; }
 figure .wide { border: 1px solid var(--line); border-radius: 6px; }
@@ -61,7 +61,7 @@ function renderBlock(block: Block, read: (file: string) => Buffer): string {
     case "diff":
       return (
         `<figure><figcaption>${escape(block.title)}</figcaption>` +
-        `<div class="wide"><pre>${block.lines.map(renderDiffLine).join("\n")}</pre></div></figure>`
+        `<pre>${block.lines.map(renderDiffLine).join("\n")}</pre></figure>`
       );
     case "image": {
       const source = `data:image/png;base64,${read(block.file).toString("base64")}`;
@@ -75,7 +75,7 @@ function renderBlock(block: Block, read: (file: string) => Buffer): string {
     case "question":
       return (
         `<div class="question"><p><strong>${escape(block.name)}</strong> ` +
-        `${renderInline(block.text)}</p><small>Your answer:</small></div>`
+        `${renderInline(block.text)}</p><small>Your answer, in report.md</small></div>`
       );
   }
 }

@@ -1,8 +1,9 @@
 /** The folders `report` and `logs` that the command leaves, in the making. */
 import {
+  accessSync,
+  constants,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -30,12 +31,13 @@ export class Output {
     if (!existsSync(folder)) throw new UsageError(`--out: got ${folder}, expected a folder`);
     this.refuseExisting();
     try {
-      this.partial = mkdtempSync(join(folder, ".report-"));
+      accessSync(folder, constants.W_OK);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       const expected = `expected a folder that can be written to (${code})`;
       throw new Error(`--out: got ${folder}, ${expected}`, { cause });
     }
+    this.partial = join(folder, `.report-${process.pid}`);
   }
 
   /** @returns the file's path, for a link */

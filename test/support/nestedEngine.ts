@@ -9,13 +9,8 @@ import type Docker from "dockerode";
 import { packContext } from "../../providers/docker/buildContext";
 import { BuildProgress, type BuildMessage } from "../../providers/docker/buildProgress";
 import { connectTo, isNotFound, runInContainer, withoutFrames } from "../../docker/engine";
-import {
-  NODE_PORTS,
-  engine as outer,
-  findFreePorts,
-  type LabHost,
-  type LabPorts,
-} from "./checkout";
+import { findFreePorts, NODE_PORTS, type LabPorts } from "../../preflight/freePlaces";
+import { engine as outer, type LabHost } from "./checkout";
 import { eventually } from "./observe";
 
 const IMAGE = "dynamic-scaling-lab-nested-engine";

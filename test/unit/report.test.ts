@@ -2,13 +2,16 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type Docker from "dockerode";
+import { describeTask, describeWalk, type TaskRecord } from "../../cli/report/describe";
 import { diffLines, linkTo, type Report } from "../../cli/report/document";
 import {
   findStart,
   formatContainers,
   isSettled,
+  parseSerfLog,
   withoutPasswords,
 } from "../../cli/report/evidence";
+import { TASKS } from "../../cli/report/tasks";
 import { toHtml } from "../../cli/report/html";
 import { toMarkdown } from "../../cli/report/markdown";
 import { Output, UsageError } from "../../cli/report/output";
@@ -96,14 +99,13 @@ test("a report as a page that holds its images", () => {
     "<ul><li>one</li><li>two</li></ul>",
     '<div class="wide"><table><thead><tr><th>node</th></tr></thead><tbody>' +
       "<tr><td>s1|&#60;b&#62;*</td></tr><tr><td>s2</td></tr></tbody></table></div>",
-    '<figure><figcaption>haproxy.cfg</figcaption><div class="wide"><pre>' +
-      '<span class="plus">+  server s1</span>',
+    "<figure><figcaption>haproxy.cfg</figcaption><pre>" + '<span class="plus">+  server s1</span>',
     '<span class="minus">-&#60;x&#62;</span>',
-    " same</pre></div></figure>",
+    " same</pre></figure>",
     '<figure><figcaption><a href="../logs/task%205/stats.png">Stats page</a></figcaption>' +
       `<div class="wide"><img src="data:image/png;base64,${image}" alt="Stats page"></div></figure>`,
     '<ul><li><a href="../logs/task%205/ha.log">logs/task 5/ha.log</a></li></ul>',
-    '<div class="question"><p><strong>M1</strong> Why?</p><small>Your answer:</small></div></section>',
+    '<div class="question"><p><strong>M1</strong> Why?</p><small>Your answer, in report.md</small></div></section>',
   ]);
   expect(page.match(/(?:src|href)="(?!data:|#|\.\.\/logs\/)[^"]*"/g)).toBeNull();
 });
@@ -179,6 +181,89 @@ test("a node's start is read out of the logs", () => {
   expect(findStart("s1", started, [], [])).toEqual({ node: "s1", started });
 });
 
+test("serf.log is read as cells, from a time on", () => {
+  const log = [
+    '2026-11-25T10:00:00Z member-join name="s1" address="10.0.0.11" role="backend" boot="1"',
+    '2026-11-25T10:00:05Z announce name="s2" address="10.0.0.12" role="backend" boot="2"',
+    "not a line of the handler",
+    "",
+  ].join("\n");
+  expect(parseSerfLog(log, Date.parse("2026-11-25T10:00:05.900Z"))).toEqual([
+    ["2026-11-25T10:00:05Z", "announce", "s2", "backend"],
+  ]);
+});
+
+const walked: TaskRecord = {
+  task: TASKS[2],
+  done: ["`docker start s1`"],
+  snapshots: [
+    { step: "ha alone", members: ["ha"], nodes: [], serving: [], config: "a\nb" },
+    { step: "ha, s1", members: ["ha", "s1"], nodes: ["s1.yaml"], serving: ["s1"], config: "a\nc" },
+    { step: "again", members: ["ha", "s1"], nodes: ["s1.yaml"], serving: ["s1"], config: "a\nc" },
+  ],
+  starts: [{ node: "s1", started: 1000, announced: 1500, answered: 1750 }],
+  findings: [],
+  images: [{ file: "logs/task 2/stats.png", title: "Stats page" }],
+  files: ["logs/task 2/stats.png"],
+};
+
+test("a task's section says what was asked, done, changed and what is still to answer", () => {
+  const { asked, questions } = TASKS[2];
+  expect(describeTask(walked)).toEqual({
+    title: "Task 2: Membership by gossip",
+    blocks: [
+      { kind: "heading", text: "Asked" },
+      { kind: "text", text: asked },
+      { kind: "heading", text: "Done" },
+      { kind: "list", items: ["`docker start s1`"] },
+      { kind: "heading", text: "What changed" },
+      {
+        kind: "table",
+        header: ["step", "members", "/nodes", "serving"],
+        rows: [
+          ["ha alone", "ha", "none", "none"],
+          ["ha, s1", "ha, s1", "s1.yaml", "s1"],
+          ["again", "ha, s1", "s1.yaml", "s1"],
+        ],
+      },
+      {
+        kind: "diff",
+        title: "ha alone → ha, s1",
+        lines: [" /nodes", "+s1.yaml", " haproxy.cfg", "-b", "+c"],
+      },
+      { kind: "text", text: "ha, s1 → again: neither `/nodes` nor `haproxy.cfg` changed." },
+      {
+        kind: "table",
+        header: ["node", "start → announce", "announce → first request", "start → first request"],
+        rows: [["s1", "0.50 s", "0.25 s", "0.75 s"]],
+      },
+      { kind: "heading", text: "Evidence" },
+      { kind: "image", file: "logs/task 2/stats.png", title: "Stats page" },
+      { kind: "files", files: ["logs/task 2/stats.png"] },
+      { kind: "heading", text: "Questions" },
+      ...questions.map((question) => ({ kind: "question", ...question })),
+    ],
+  });
+});
+
+test("the course's questions are all there, and counted", () => {
+  expect(TASKS.map(({ questions }) => questions.map(({ name }) => name))).toEqual([
+    ["M1", "M2", "M3", "M4", "M5", "M6"],
+    ["Task 1"],
+    ["Task 2a", "Task 2b", "Task 2c"],
+    [],
+    ["Task 4a", "Task 4b", "Task 4c", "Task 4d"],
+    [],
+    ["Task 6a", "Task 6b"],
+  ]);
+  const { intro, sections } = describeWalk([walked], new Date("2026-11-25T10:00:00Z"));
+  expect(sections).toEqual([describeTask(walked)]);
+  expect(intro).toBe(
+    "Collected by `npm run report` on 2026-11-25, on a lab of its own. " +
+      "The 3 places marked “Your answer” in `report.md` are yours: write there in your own words.",
+  );
+});
+
 test("no password and no hash of one stays in haproxy.cfg", () => {
   const config = [
     "userlist people",
@@ -208,7 +293,7 @@ describe("the folders in the making", () => {
     expect(output.save("logs/task 0/a.txt", "text")).toBe("logs/task 0/a.txt");
     output.save("report/report.md", "# Report");
     expect(output.read("logs/task 0/a.txt").toString()).toBe("text");
-    expect(readdirSync(folder)).toEqual([expect.stringMatching(/^\.report-/)]);
+    expect(readdirSync(folder)).toEqual([`.report-${process.pid}`]);
     output.publish();
     expect(readdirSync(folder).sort()).toEqual(["logs", "report"]);
     expect(readdirSync(join(folder, "logs", "task 0"))).toEqual(["a.txt"]);

@@ -1,0 +1,142 @@
+/** The lab that a report is made on: a stack of its own beside whatever runs, gone at the end. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { connectEngine } from "../../docker/engine";
+import { findFreePorts, findFreeSubnet } from "../../preflight/freePlaces";
+import { readPulumi } from "../runPulumi";
+import { withLock } from "../setup/lock";
+import { cache, checkout, launcher } from "../setup/places";
+
+const STACK = "report-lab";
+const NAME_PREFIX = "report-";
+
+/** What the walk does to its lab as a person would. */
+export interface OwnLab {
+  stack: string;
+  /** Of the balancer. */
+  url: string;
+  statsUrl: string;
+  /** Changes the number of declared nodes. */
+  scale(nodeCount: number): Promise<void>;
+  /** `npm run node -- add`. */
+  addNode(name: string): Promise<void>;
+}
+
+export interface OwnLabOptions {
+  nodeCount: number;
+  /** Ends the walk; the lab is then taken down. */
+  signal: AbortSignal;
+  say: (line: string) => void;
+}
+
+/**
+ * Deploys the lab, works on it and takes it down, whatever happens. There is one at a time on a
+ * machine; what a killed run left goes first.
+ *
+ * @throws what the work throws, or that the lab could not be taken down
+ */
+export function withOwnLab<T>(
+  { nodeCount, signal, say }: OwnLabOptions,
+  work: (lab: OwnLab) => Promise<T>,
+): Promise<T> {
+  const run = (command: string[]) => runAside(command, signal);
+  const pulumi = (...args: string[]) => run([launcher, ...args, "--non-interactive"]);
+  const up = () => pulumi("up", "--stack", STACK, "--yes", "--skip-preview");
+  const make = async (): Promise<OwnLab> => {
+    say("the lab: npx pulumi up, with names, ports and a subnet of its own");
+    const { httpPort, statsPort, ...ports } = await findFreePorts(STACK);
+    const subnet = await findFreeSubnet(connectEngine(), STACK);
+    const config = { namePrefix: NAME_PREFIX, nodeCount, subnet, httpPort, statsPort, ...ports };
+    const pairs = Object.entries(config).flatMap(([key, value]) => [
+      "--plaintext",
+      `${key}=${value}`,
+    ]);
+    await pulumi("stack", "init", STACK, "--no-select");
+    await pulumi("config", "set-all", "--stack", STACK, ...pairs);
+    await up();
+    return {
+      stack: STACK,
+      url: `http://127.0.0.1:${httpPort}/`,
+      statsUrl: `http://127.0.0.1:${statsPort}/`,
+      async scale(nodeCount) {
+        await pulumi("config", "set", "nodeCount", String(nodeCount), "--stack", STACK);
+        await up();
+      },
+      addNode: (name) => run(script("node", "add", name, "--stack", STACK)),
+    };
+  };
+  let isWaiting = true;
+  const alone = async () => {
+    isWaiting = false;
+    signal.throwIfAborted();
+    if (exists()) {
+      say("what an interrupted report left is taken down");
+      await takeDown();
+    }
+    try {
+      return await work(await make());
+    } finally {
+      say("the lab is taken down");
+      await takeDown();
+    }
+  };
+  const givenUp = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => isWaiting && reject(signal.reason as Error));
+  });
+  const done = withLock(join(cache, "report.lock"), alone, (owner) =>
+    say(`another report is being made (process ${owner}); waiting for it`),
+  );
+  return Promise.race([done, givenUp]);
+}
+
+const script = (name: string, ...args: string[]) => [
+  ...[process.execPath, "--require", "tsx/cjs", join(checkout, "cli", `${name}.ts`)],
+  ...args,
+];
+
+function exists(): boolean {
+  const stacks = readPulumi("stack", "ls") as { name: string }[];
+  return stacks.some(({ name }) => name === STACK);
+}
+
+async function takeDown(): Promise<void> {
+  if (!exists()) return;
+  try {
+    await runAside(script("clean", "--stack", STACK));
+    await runAside([launcher, "stack", "rm", STACK, "--yes", "--non-interactive"]);
+  } catch (cause) {
+    const way = `npm run clean -- --stack ${STACK}`;
+    const message = `the report's lab is not taken down; do it with: ${way}`;
+    throw new Error(`${message}\n${(cause as Error).message}`, { cause });
+  }
+}
+
+/**
+ * Runs a program out of the terminal's reach, so that a Ctrl-C is this command's to handle.
+ *
+ * @param signal passed on as SIGINT, on which Pulumi winds up
+ * @throws with what it printed if it fails, or the signal's reason
+ */
+async function runAside([program, ...args]: string[], signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  const child = spawn(program, args, {
+    cwd: checkout,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const interrupt = () => child.kill("SIGINT");
+  signal?.addEventListener("abort", interrupt);
+  let printed = "";
+  const keep = (chunk: Buffer) => (printed += chunk.toString());
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  try {
+    const code = await new Promise<number | null>((resolve, reject) =>
+      child.on("close", resolve).on("error", reject),
+    );
+    signal?.throwIfAborted();
+    if (code !== 0) throw new Error(printed.trim() || `${program} ended with ${code}`);
+  } finally {
+    signal?.removeEventListener("abort", interrupt);
+  }
+}
