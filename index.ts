@@ -67,7 +67,7 @@ export = async function declareLab() {
     settings: proxy,
     servers,
     handMade: { range: network.ipRange, port: appPort },
-    backends: webapp.containers,
+    serverContainers: webapp.containers,
     after: running.size > 0 ? [webapp.ready] : [],
     readyTimeout: config.readyTimeout,
   });

@@ -22,7 +22,7 @@ export interface LoadBalancerArgs {
   /** What servers added by hand may be. */
   handMade: Declaration["handMade"];
   /** The servers' containers by name: the config is pushed, and waited for, when they run. */
-  backends: Record<string, docker.Container>;
+  serverContainers: Record<string, docker.Container>;
   /** What the balancer's replacement waits for: the old one serves until the nodes are new. */
   after: pulumi.Resource[];
   /** Longest wait until every server passes its health check, s. */
@@ -33,14 +33,15 @@ export interface LoadBalancerArgs {
 export class LoadBalancer extends pulumi.ComponentResource {
   constructor(name: string, args: LoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LoadBalancer", name, {}, opts);
-    const { settings, servers, handMade, backends, after, readyTimeout, ...container } = args;
+    const { settings, servers, handMade, serverContainers, after, readyTimeout, ...container } =
+      args;
     const balancer = createMemberContainer(container, { parent: this, dependsOn: after });
     new HaproxyConfig(
       "haproxy.cfg",
       {
         container: balancer.id,
         backends: Object.fromEntries(
-          Object.entries(backends).map(([server, { id }]) => [server, id]),
+          Object.entries(serverContainers).map(([server, { id }]) => [server, id]),
         ),
         declaration: {
           template: readFileSync(TEMPLATE, "utf8"),

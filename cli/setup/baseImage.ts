@@ -22,7 +22,7 @@ const official = `debian:${suite}-slim`;
 /** The keys of Debian's archive: debootstrap makes nothing that they did not sign. */
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** How long a registry may say nothing. */
-const patience = 15_000;
+const patienceMs = 15_000;
 
 /** The step for an image name; the name is a parameter so that a trial can leave the real one. */
 export function baseImage(image = official): Step {
@@ -55,8 +55,8 @@ async function pull(image: string): Promise<void> {
   const engine = connectEngine();
   const giveUp = new AbortController();
   const timer = setTimeout(
-    () => giveUp.abort(new Error(`the registry said nothing for ${patience / 1000} s`)),
-    patience,
+    () => giveUp.abort(new Error(`the registry said nothing for ${patienceMs / 1000} s`)),
+    patienceMs,
   );
   try {
     const progress = await engine.pull(image, { abortSignal: giveUp.signal });

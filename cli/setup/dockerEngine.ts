@@ -10,7 +10,7 @@ import type { Step, Way } from "./step";
 
 const defaultAddress = "unix:///var/run/docker.sock";
 /** How long a started engine may take until it answers. */
-const patience = 60_000;
+const patienceMs = 60_000;
 
 /** What decides how an engine can be had. */
 export interface Machine {
@@ -121,7 +121,7 @@ async function startDetached(): Promise<void> {
 }
 
 async function waitForAnswer(): Promise<void> {
-  const deadline = Date.now() + patience;
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     const answer = await ask();
     if ("version" in answer) return;

@@ -3,7 +3,7 @@ import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const patience = 30 * 60_000;
+const patienceMs = 30 * 60_000;
 
 /**
  * Does the work while holding a lock file that names this process. A lock whose process is gone is
@@ -15,7 +15,7 @@ export async function withLock<T>(
   sayWaiting: (owner: number) => void,
 ): Promise<T> {
   mkdirSync(dirname(file), { recursive: true });
-  const deadline = Date.now() + patience;
+  const deadline = Date.now() + patienceMs;
   let said = false;
   while (!take(file)) {
     const owner = readOwner(file);

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:net";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
+import { STACK_LABEL } from "../../config/topology";
 import { LabCheckout, engine, type Outcome } from "../support/checkout";
 import { configOnDisk, countAnswers, identity, portOf, previewed } from "../support/observe";
 
@@ -24,7 +25,7 @@ afterAll(() => lab.remove());
 async function observe() {
   const all = await engine.listContainers({
     all: true,
-    filters: { label: [`dynamic-scaling-lab.stack=${lab.stack}`] },
+    filters: { label: [`${STACK_LABEL}=${lab.stack}`] },
   });
   return {
     names: all.flatMap(({ Names }) => Names).sort(),
@@ -171,7 +172,7 @@ async function withForeign<T>(
       name,
       Image: `${lab.config.namePrefix}lab-base:${lab.stack}`,
       // The image's own labels name the stack.
-      Labels: { "dynamic-scaling-lab.stack": "" },
+      Labels: { [STACK_LABEL]: "" },
       Cmd: ["sleep", "1000"],
       ExposedPorts: { "80/tcp": {} },
       HostConfig: {

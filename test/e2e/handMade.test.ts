@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
+import { HAND_LABEL } from "../../config/member";
+import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
 import { LabCheckout, engine, type Outcome } from "../support/checkout";
 import { expectAgreement, pauseNode } from "../support/cluster";
 import { countAnswers, identity, inContainer, names } from "../support/observe";
@@ -194,7 +196,7 @@ test("repair leaves it alone", async () => {
   const left = await engine.createContainer({
     name: "e2e-hand-s5",
     Image,
-    Labels: { "dynamic-scaling-lab.role": "backend" },
+    Labels: { [ROLE_LABEL]: "backend" },
     HostConfig: { NetworkMode: networkName() },
   });
   await left.start();
@@ -298,7 +300,7 @@ test("a node is removed in an orderly way", async () => {
 
 test("clean takes it down with the lab, also one that never started", async () => {
   expect((await tool("node", "add", "s9")).code).toBe(0);
-  const labels = { "dynamic-scaling-lab.hand": "s10" };
+  const labels = { [HAND_LABEL]: "s10" };
   await engine.createContainer({
     name: "e2e-hand-s10",
     Image: `${lab.config.namePrefix}lab-webapp:${lab.stack}`,
@@ -309,7 +311,7 @@ test("clean takes it down with the lab, also one that never started", async () =
   expect(output).toContain("Nodes added by hand go too: s9, s10.\n");
   expect(output).toContain("removed e2e-hand-s9, which was added by hand");
   expect({ code, leftovers: await lab.leftovers() }).toEqual({ code: 0, leftovers: [] });
-  const filters = { label: [`dynamic-scaling-lab.stack=${lab.stack}`] };
+  const filters = { label: [`${STACK_LABEL}=${lab.stack}`] };
   expect(await engine.listImages({ filters })).toEqual([]);
   expect(await refused("node", "list")).toBe(
     `the lab of stack ${lab.stack} does not run; start it with: npx pulumi up --stack ${lab.stack}`,

@@ -4,6 +4,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { STACK_LABEL } from "../../config/topology";
 import { runInContainer } from "../../docker/engine";
 import { listProcesses, type Process } from "../../state/processes";
 import { LabCheckout, engine } from "../support/checkout";
@@ -210,7 +211,7 @@ function editApplication(greeting: string): void {
 
 /** The containers of the lab on the engine, by name inside the lab. */
 async function listLab() {
-  const filters = { label: [`dynamic-scaling-lab.stack=${lab.stack}`] };
+  const filters = { label: [`${STACK_LABEL}=${lab.stack}`] };
   const found = await engine.listContainers({ all: true, filters });
   const prefix = `/${lab.config.namePrefix}`;
   return found

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type Docker from "dockerode";
 import { KEY_FILE } from "../../config/member";
-import { planTopology } from "../../config/topology";
+import { ROLE_LABEL, STACK_LABEL, planTopology } from "../../config/topology";
 import { renderHaproxyConfig, sortNodes, type ProxyNode } from "../../haproxy/render";
 import { describeContainer } from "../../cli/nodePlan";
 import type { LabCheckout } from "./checkout";
@@ -33,11 +33,11 @@ interface Look {
 
 /** The nodes that run, declared and by hand, as the engine has them. */
 async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
-  const filters = { label: [`dynamic-scaling-lab.stack=${lab.stack}`], status: ["running"] };
+  const filters = { label: [`${STACK_LABEL}=${lab.stack}`], status: ["running"] };
   const running = await lab.host.engine.listContainers({ filters });
   const network = `${lab.config.namePrefix}heig`;
   const nodes = running
-    .filter(({ Labels }) => Labels["dynamic-scaling-lab.role"] !== "balancer")
+    .filter(({ Labels }) => Labels[ROLE_LABEL] !== "balancer")
     .map(({ Names, NetworkSettings }) => ({
       name: Names[0].slice(1 + String(lab.config.namePrefix).length),
       address: NetworkSettings.Networks[network].IPAddress,

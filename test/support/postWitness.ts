@@ -2,7 +2,7 @@
 import { PassThrough, type Readable } from "node:stream";
 import { createInterface } from "node:readline";
 import type Docker from "dockerode";
-import { ROLE_LABEL } from "../../config/topology";
+import { STACK_LABEL, ROLE_LABEL } from "../../config/topology";
 import type { LabCheckout } from "./checkout";
 import { eventually } from "./observe";
 import type { Exchange } from "./load";
@@ -35,7 +35,7 @@ export class PostWitness {
 
   static async watch({ host: { engine }, stack }: LabCheckout): Promise<PostWitness> {
     const witness = new PostWitness(engine);
-    const label = [`dynamic-scaling-lab.stack=${stack}`];
+    const label = [`${STACK_LABEL}=${stack}`];
     const events = (await engine.getEvents({
       filters: { label, type: ["container"], event: ["start"] },
     })) as Readable;

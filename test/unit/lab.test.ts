@@ -1,12 +1,13 @@
 import type Docker from "dockerode";
+import { HAND_LABEL } from "../../config/member";
+import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
 import { requireBalancer } from "../../cli/lab";
 import { describeLab, type Lab, type LabContainer } from "../../state/inventory";
 import { formatTable } from "../../cli/table";
 
 const OURS = "our-network";
-const STACK = "dynamic-scaling-lab.stack";
-const ROLE = { "dynamic-scaling-lab.role": "backend" };
-const HAND = (name: string) => ({ "dynamic-scaling-lab.hand": name });
+const ROLE = { [ROLE_LABEL]: "backend" };
+const HAND = (name: string) => ({ [HAND_LABEL]: name });
 
 const network = (Id: string, Name: string, Subnet: string) =>
   ({ Id, Name, IPAM: { Config: [{ Subnet }] } }) as Docker.NetworkInspectInfo;
@@ -21,7 +22,7 @@ const info = (
     Id: `id-${name}`,
     Names: [`/${name}`],
     State: state,
-    Labels: { [STACK]: stack, ...labels },
+    Labels: { [STACK_LABEL]: stack, ...labels },
     NetworkSettings: {
       Networks: {
         "x-heig": {
@@ -49,7 +50,7 @@ test("a lab is what is on the network that its state records", () => {
   const lab = describeLab("dev", deployment, networks, [
     info("x-s10", ROLE, { pinned: "10.20.30.20" }),
     info("x-s2", ROLE, { pinned: "10.20.30.12" }),
-    info("x-ha", { "dynamic-scaling-lab.role": "balancer" }, { pinned: "10.20.30.42" }),
+    info("x-ha", { [ROLE_LABEL]: "balancer" }, { pinned: "10.20.30.42" }),
     info("x-s30", HAND("s30"), stopped),
     info("x-s31", HAND("s31"), { on: "", pinned: "10.20.30.253", state: "created" }),
     info("just-the-image", {}, { given: "10.20.30.224" }),
