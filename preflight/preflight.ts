@@ -12,6 +12,8 @@ import { chooseEndpoint, connectEngine, runInContainer, type Endpoint } from "..
 import { parseSubnet } from "../config/addressPlan";
 import { listWarnings, refusal, refuseIfAny, type LabConfig } from "../config/labConfig";
 import { overlaps } from "../config/subnet";
+import { judgeOwnership, type Claim } from "../state/inventory";
+import { readDeployment } from "../state/records";
 import { TEMPLATE } from "../components/haproxyConfig";
 import { HAND_LABEL } from "../config/member";
 import { NEIGHBOURS, neighboursOf, nodesWithin, readNeighbours, roomFor } from "./neighbours";
@@ -40,10 +42,13 @@ export interface Surroundings {
     version: string;
     api: string;
   };
-  networks: { name: string; stack?: string; subnets: string[] }[];
+  networks: { name: string; stack?: string; own: boolean; subnets: string[] }[];
   containers: {
     name: string;
+    /** The stack that its label names, of whatever checkout. */
     stack?: string;
+    /** Why it is this lab's, if it is. */
+    claim?: Claim;
     running: boolean;
     /** Docker's word: running, exited, paused, … */
     state: string;
@@ -99,15 +104,15 @@ export function listStopped({ config, topology }: Plan, { containers }: Surround
   const still = ["created", "exited", "dead", "paused"];
   return [topology.balancer, ...topology.nodes].flatMap(({ name, containerName }) =>
     containers
-      .filter((it) => it.name === containerName && it.stack === config.stack)
+      .filter((it) => it.name === containerName && it.claim !== undefined)
       .filter(({ state }) => still.includes(state))
       .map(({ state }) => `${name} ${describeStopped(containerName, state, config.stack)}`),
   );
 }
 
 /** The names of the plan's nodes whose containers are there and run. */
-export function listRunning({ config, topology }: Plan, { containers }: Surroundings): Set<string> {
-  const own = containers.filter(({ stack, running }) => running && stack === config.stack);
+export function listRunning({ topology }: Plan, { containers }: Surroundings): Set<string> {
+  const own = containers.filter(({ claim, running }) => running && claim !== undefined);
   const containerNames = new Set(own.map(({ name }) => name));
   const nodes = topology.nodes.filter(({ containerName }) => containerNames.has(containerName));
   return new Set(nodes.map(({ name }) => name));
@@ -119,6 +124,7 @@ export function findProblems(plan: Plan, held: Surroundings): string[] {
     ...checkEngine(held.engine),
     ...checkSubnet(plan, held),
     ...checkNames(plan, held),
+    ...checkLeft(plan, held),
     ...checkHandMade(plan, held),
     ...checkNeighbours(plan, held),
     ...checkAddresses(plan, held),
@@ -139,10 +145,10 @@ function checkSubnet({ config }: Plan, { networks }: Surroundings): string[] {
   if (typeof subnet === "string") return [];
   // The stack's own network, when its name or subnet changes, is deleted before the new one is made.
   const overlapping = networks
-    .filter(({ stack }) => stack !== config.stack)
-    .flatMap(({ name, subnets }) => subnets.map((cidr) => ({ name, cidr })))
+    .filter(({ own }) => !own)
+    .flatMap(({ subnets, ...network }) => subnets.map((cidr) => ({ ...network, cidr })))
     .filter(({ cidr }) => overlaps(subnet, cidr))
-    .map(({ name, cidr }) => `${name} has ${cidr}`);
+    .map(({ cidr, ...network }) => `network ${attribute(network, config)} has ${cidr}`);
   if (overlapping.length === 0) return [];
   const allowed = `a subnet that no other Docker network overlaps (${list(overlapping)})`;
   return [refusal(config, "subnet", allowed)];
@@ -152,17 +158,30 @@ function checkNames({ config, topology }: Plan, held: Surroundings): string[] {
   const { network, balancer, nodes } = topology;
   const holders = [
     ...held.networks
-      .filter(({ name }) => name === network.name)
-      .map(({ name, stack }) => ({ holder: `network ${name}`, stack })),
+      .filter(({ name, own }) => name === network.name && !own)
+      .map((it) => `network ${attribute(it, config)}`),
     ...[balancer, ...nodes]
       .flatMap(({ containerName }) => held.containers.filter(({ name }) => name === containerName))
-      .map(({ name, stack }) => ({ holder: `container ${name}`, stack })),
-  ]
-    .filter(({ stack }) => stack !== config.stack)
-    .map(({ holder, stack }) => `${holder} of ${stack ? `stack ${stack}` : "no stack"}`);
+      .filter(({ claim }) => claim === undefined)
+      .map((it) => `container ${attribute(it, config)}`),
+  ];
   if (holders.length === 0) return [];
   const allowed = `a prefix whose names are free, or remove what holds them (${list(holders)})`;
   return [refusal(config, "namePrefix", allowed)];
+}
+
+/** What an update that was cut off made is in the next one's way: no state says that it is there. */
+function checkLeft({ config: { stack } }: Plan, { containers }: Surroundings): string[] {
+  const left = containers.filter(({ claim }) => claim === "left").map(({ name }) => name);
+  if (left.length === 0) return [];
+  const what = `${list(left)}: an interrupted update made it, and no state records it`;
+  return [`${what}; clear it away with: npm run repair -- --stack ${stack}`];
+}
+
+/** Says whose something is that is not this lab's. */
+function attribute({ name, stack }: { name: string; stack?: string }, own: LabConfig): string {
+  if (!stack) return name;
+  return `${name} of ${stack === own.stack ? "another checkout's " : ""}stack ${stack}`;
 }
 
 /**
@@ -170,10 +189,9 @@ function checkNames({ config, topology }: Plan, held: Surroundings): string[] {
  * names, addresses and network. Their network, replaced, would take them away.
  */
 function checkHandMade({ config, topology }: Plan, held: Surroundings): string[] {
-  const nodes = listHandMade(config, held);
+  const nodes = listHandMade(held);
   const names = [topology.balancer, ...topology.nodes].map(({ name }) => name);
   const planned = [topology.balancer, ...topology.nodes].map(({ address }) => address);
-  const subnet = parseSubnet(config.subnet);
 
   const inNetwork = nodes.filter(({ network }) => network.name === topology.network.name);
   const moved = inNetwork.filter(({ network }) => !network.subnets.includes(config.subnet));
@@ -181,13 +199,7 @@ function checkHandMade({ config, topology }: Plan, held: Surroundings): string[]
     (node) =>
       !moved.includes(node) && (names.includes(node.name) || planned.includes(node.address)),
   );
-  // One whose network meets this subnet can't be another lab's that runs beside this one.
-  const renamed = nodes.filter(
-    ({ network }) =>
-      network.name !== topology.network.name &&
-      typeof subnet !== "string" &&
-      network.subnets.some((cidr) => overlaps(subnet, cidr)),
-  );
+  const renamed = nodes.filter(({ network }) => network.name !== topology.network.name);
   const wanted: [key: keyof LabConfig, nodes: HandMade[], allowed: string][] = [
     ["nodeCount", inTheWay, "a number whose names and addresses no node added by hand has"],
     ["subnet", moved, "the network of the nodes added by hand"],
@@ -211,15 +223,13 @@ interface HandMade {
   network: Surroundings["networks"][number];
 }
 
-function listHandMade({ stack }: LabConfig, { containers, networks }: Surroundings): HandMade[] {
-  return containers
-    .filter((container) => container.stack === stack)
-    .flatMap(({ hand, addresses = {} }) => {
-      const network = networks.find((it) => it.stack === stack && it.name in addresses);
-      return hand === undefined || network === undefined
-        ? []
-        : [{ name: hand, address: addresses[network.name], network }];
-    });
+function listHandMade({ containers, networks }: Surroundings): HandMade[] {
+  return containers.flatMap(({ claim, hand, addresses = {} }) => {
+    const network = networks.find(({ own, name }) => own && name in addresses);
+    return claim !== "byHand" || hand === undefined || network === undefined
+      ? []
+      : [{ name: hand, address: addresses[network.name], network }];
+  });
 }
 
 function checkNeighbours({ config }: Plan, { neighbours }: Surroundings): string[] {
@@ -250,17 +260,17 @@ function checkPorts({ config, topology }: Plan, held: Surroundings): string[] {
   ];
   return wanted.flatMap(([key, ports, allowed]) => {
     const holders = ports
-      .map(({ ip, external }) => findHolder({ ip, port: external }, config.stack, held))
+      .map(({ ip, external }) => findHolder({ ip, port: external }, config, held))
       .filter((holder) => holder !== undefined);
     return holders.length > 0 ? [refusal(config, key, `${allowed} (${list(holders)})`)] : [];
   });
 }
 
 /** Who holds a place on the host, unless it is the stack itself. */
-function findHolder(place: Place, stack: string, held: Surroundings): string | undefined {
+function findHolder(place: Place, config: LabConfig, held: Surroundings): string | undefined {
   const holders = held.containers.filter(({ ports }) => ports.some((port) => meet(port, place)));
-  const foreign = holders.find((holder) => holder.stack !== stack);
-  if (foreign) return `container ${foreign.name} publishes ${keyOf(place)}`;
+  const foreign = holders.find(({ claim }) => claim === undefined);
+  if (foreign) return `container ${attribute(foreign, config)} publishes ${keyOf(place)}`;
   // A port of an own container is the lab's, also when another one of them is to have it.
   if (holders.length > 0 || held.refused[keyOf(place)] !== "EADDRINUSE") return undefined;
   return `another program on this host has ${keyOf(place)}`;
@@ -307,7 +317,7 @@ interface Abortable {
 }
 
 /** The thin part: a few questions to the engine and the host, all at the same time. */
-async function askAround({ topology }: Plan): Promise<Surroundings> {
+async function askAround({ config, topology }: Plan): Promise<Surroundings> {
   const endpoint = chooseEndpoint(process.env);
   const { address, source } = endpoint;
   const engine = connectEngine() as Docker & Abortable;
@@ -323,18 +333,21 @@ async function askAround({ topology }: Plan): Promise<Surroundings> {
     ask,
     endpoint,
   );
+  const owner = judgeOwnership(config.stack, readDeployment(config.stack), networks);
   // In a virtual machine or another container the engine's ports are not this host's.
   const isHere = address.startsWith("unix://") && Name === hostname();
   return {
     engine: { address, source, version: Version, api: ApiVersion },
-    networks: networks.map(({ Name, Labels, IPAM }) => ({
+    networks: networks.map(({ Id, Name, Labels, IPAM }) => ({
       name: Name,
       stack: Labels?.[STACK_LABEL],
+      own: owner.isOwnNetwork(Id),
       subnets: (IPAM?.Config ?? []).flatMap(({ Subnet }) => Subnet ?? []),
     })),
-    containers: containers.map(({ Id, Names, Labels, State, Ports, NetworkSettings }) => ({
+    containers: containers.map(({ Id, Names, Labels, State, Ports, NetworkSettings }, i) => ({
       name: Names[0]?.slice(1) ?? Id,
       stack: Labels[STACK_LABEL],
+      claim: owner.claimOf(containers[i]),
       running: State === "running",
       state: State,
       ports: Ports.filter(({ PublicPort, Type }) => PublicPort && Type === "tcp").map(
@@ -404,9 +417,8 @@ exec haproxy -c -f /dev/stdin`;
 
 /** What HAProxy in the running balancer says against a new haproxy.cfg. */
 async function askHaproxy(plan: Plan, held: Surroundings, text: string): Promise<string[]> {
-  const { config, topology } = plan;
-  const name = topology.balancer.containerName;
-  const own = held.containers.find((it) => it.name === name && it.stack === config.stack);
+  const name = plan.topology.balancer.containerName;
+  const own = held.containers.find((it) => it.name === name && it.claim !== undefined);
   if (!own?.running) return [];
   const digest = createHash("sha256").update(text).digest("hex");
   const container = connectEngine().getContainer(name);

@@ -43,16 +43,52 @@ export async function lookForLab(stack: string): Promise<Lab | undefined> {
   return describeLab(stack, deployment, networks, containers);
 }
 
+/** Why a container is the lab's: its state records it, or on its network a person or an update that was cut off made it. */
+export type Claim = "recorded" | "byHand" | "left";
+
+/** Tells what is a stack's own. */
+export interface Ownership {
+  isOwnNetwork: (id: string) => boolean;
+  /** Undefined for a container that is not the lab's. */
+  claimOf: (container: Docker.ContainerInfo) => Claim | undefined;
+}
+
 /**
- * Puts together what belongs to a lab: the containers on the network that the stack's state records
- * by its id. Labels and names alone prove nothing, another checkout's lab may have the same.
+ * What of an engine is a stack's own goes by the ids that its state records. Labels and names alone
+ * prove nothing: another checkout's lab may have the same.
  */
-export function describeLab(
+export function judgeOwnership(
   stack: string,
   { resources = [] }: Deployment,
+  networks: Pick<Docker.NetworkInspectInfo, "Id" | "Name">[],
+): Ownership {
+  const ids = new Set(resources.map(({ id }) => id));
+  const own = networks.filter(({ Id }) => ids.has(Id));
+  return {
+    isOwnNetwork: (id) => ids.has(id),
+    claimOf({ Id, Labels, NetworkSettings }) {
+      if (ids.has(Id)) return "recorded";
+      const isHere = own.some((network) => isOn(network, NetworkSettings.Networks[network.Name]));
+      if (!isHere || Labels[STACK_LABEL] !== stack) return undefined;
+      return HAND_LABEL in Labels ? "byHand" : ROLE_LABEL in Labels ? "left" : undefined;
+    },
+  };
+}
+
+/** Before its first start a container has the network's name but not yet its id. */
+function isOn({ Id }: { Id: string }, endpoint?: { NetworkID: string }): boolean {
+  return endpoint !== undefined && ["", Id].includes(endpoint.NetworkID);
+}
+
+/** Puts together what belongs to a lab: its containers on the network that its state records. */
+export function describeLab(
+  stack: string,
+  deployment: Deployment,
   networks: Docker.NetworkInspectInfo[],
   containers: Docker.ContainerInfo[],
 ): Lab | undefined {
+  const { resources = [] } = deployment;
+  const { claimOf } = judgeOwnership(stack, deployment, networks);
   const recorded = resources.find(({ id }) => networks.some(({ Id }) => Id === id));
   const network = networks.find(({ Id }) => Id === recorded?.id);
   if (recorded === undefined || network === undefined) return undefined;
@@ -61,19 +97,17 @@ export function describeLab(
   const namePrefix = network.Name.slice(0, network.Name.length - inTheLab.length);
   const attached = containers.flatMap((container) => {
     const endpoint = container.NetworkSettings.Networks[network.Name];
-    // Before its first start a container has the network's name but not yet its id.
-    return endpoint && ["", network.Id].includes(endpoint.NetworkID)
-      ? [{ container, address: addressOn(endpoint) }]
-      : [];
+    return isOn(network, endpoint) ? [{ container, address: addressOn(endpoint) }] : [];
   });
   return {
     stack,
     namePrefix,
     network: { name: network.Name, subnet: network.IPAM?.Config?.[0]?.Subnet ?? "" },
     containers: sortNodes(
-      attached.flatMap(({ container: { Id, Names, Labels, State }, address }): LabContainer[] => {
+      attached.flatMap(({ container, address }): LabContainer[] => {
+        if (claimOf(container) === undefined) return [];
+        const { Id, Names, Labels, State } = container;
         const [hand, role] = [Labels[HAND_LABEL], Labels[ROLE_LABEL]];
-        if (Labels[STACK_LABEL] !== stack || (hand ?? role) === undefined) return [];
         const containerName = Names[0]?.slice(1) ?? Id;
         return [
           {

@@ -198,9 +198,9 @@ test("names, a subnet and a port that another container and network hold", async
   const change = { namePrefix: "held-by-another-", subnet, httpPort };
   const problems = [
     `subnet: "${subnet}" is not allowed; a subnet that no other Docker network overlaps ` +
-      `(foreign-e2e-input has ${subnet})`,
+      `(network foreign-e2e-input has ${subnet})`,
     'namePrefix: "held-by-another-" is not allowed; a prefix whose names are free, or remove what ' +
-      "holds them (container held-by-another-s2 of no stack)",
+      "holds them (container held-by-another-s2)",
     `httpPort: ${httpPort} is not allowed; a free port ` +
       `(container held-by-another-s2 publishes 127.0.0.1:${httpPort})`,
   ];

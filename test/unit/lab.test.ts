@@ -2,7 +2,7 @@ import type Docker from "dockerode";
 import { HAND_LABEL } from "../../config/member";
 import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
 import { requireBalancer } from "../../cli/lab";
-import { describeLab, type Lab, type LabContainer } from "../../state/inventory";
+import { describeLab, judgeOwnership, type Lab, type LabContainer } from "../../state/inventory";
 import { formatTable } from "../../cli/table";
 
 const OURS = "our-network";
@@ -124,4 +124,27 @@ test("columns stand below each other", () => {
       ],
     ),
   ).toEqual(["node     state", "s1       running", "another  -"]);
+});
+
+const lab = [network(OURS, "x-heig", "10.20.30.0/24"), network("theirs", "heig", "10.20.40.0/24")];
+
+test.each<[string, Docker.ContainerInfo, string | undefined]>([
+  ["a recorded one, wherever it is", info("recorded", {}, { on: "theirs" }), "recorded"],
+  ["a node added by hand", info("x-s9", HAND("s9")), "byHand"],
+  ["the same before its first start", info("x-s9", HAND("s9"), { on: "" }), "byHand"],
+  ["one that an interrupted update left", info("x-s3", ROLE), "left"],
+  ["one that bears just the image's label", info("x-s3", {}), undefined],
+  ["another stack's on that network", info("x-s3", ROLE, { stack: "other" }), undefined],
+  ["that of another checkout's lab", info("x-s3", ROLE, { on: "theirs" }), undefined],
+  ["its node added by hand", info("x-s9", HAND("s9"), { on: "theirs" }), undefined],
+])("whose is %s?", (_, container, claim) => {
+  const recorded = { urn: "urn:pulumi:dev::lab::container::s1", type: "…", id: "id-recorded" };
+  const resources = [...deployment.resources, recorded];
+  expect(judgeOwnership("dev", { resources }, lab).claimOf(container)).toBe(claim);
+});
+
+test("without a state nothing is a stack's own", () => {
+  const { claimOf, isOwnNetwork } = judgeOwnership("dev", {}, lab);
+  expect(claimOf(info("x-s3", ROLE))).toBeUndefined();
+  expect(isOwnNetwork(OURS)).toBe(false);
 });

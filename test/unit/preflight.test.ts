@@ -28,13 +28,20 @@ const engine = {
   api: "1.41",
 };
 
+type Network = Surroundings["networks"][number];
+
+/** The lab's own if the stack is the plan's; {@link theirs} makes it another checkout's. */
+const network = (name: string, stack?: string, ...subnets: string[]): Network => ({
+  name,
+  stack,
+  own: stack === "test",
+  subnets,
+});
+
 /** An engine that holds nothing but what every engine has. */
 const bare: Surroundings = {
   engine,
-  networks: [
-    { name: "bridge", subnets: ["172.17.0.0/16", "fd00::/80"] },
-    { name: "host", subnets: [] },
-  ],
+  networks: [network("bridge", undefined, "172.17.0.0/16", "fd00::/80"), network("host")],
   containers: [],
   refused: {},
 };
@@ -44,16 +51,24 @@ type Container = Surroundings["containers"][number];
 const container = (name: string, stack?: string, ...ports: Container["ports"]): Container => ({
   name,
   stack,
+  claim: stack === "test" ? "recorded" : undefined,
   running: ports.length > 0,
   state: ports.length > 0 ? "running" : "exited",
   ports,
+});
+
+/** The same things of a lab that another checkout has under the same stack's name. */
+const theirs = ({ networks, containers, ...held }: Surroundings): Surroundings => ({
+  ...held,
+  networks: networks.map((network) => ({ ...network, own: false })),
+  containers: containers.map((container) => ({ ...container, claim: undefined })),
 });
 const at = (ip: string, port: number) => ({ ip, port });
 
 /** The lab of {@link LAB} as it runs. */
 const deployed: Surroundings = {
   ...bare,
-  networks: [...bare.networks, { name: "x-heig", stack: "test", subnets: ["10.20.30.0/24"] }],
+  networks: [...bare.networks, network("x-heig", "test", "10.20.30.0/24")],
   containers: [
     container("x-ha", "test", at("127.0.0.1", 8080), at("127.0.0.2", 8081), at("127.0.0.2", 8082)),
     container("x-s1", "test", at("127.0.0.1", 8100)),
@@ -70,6 +85,7 @@ const deployed: Surroundings = {
 /** A node that `npm run node -- add` made, without a host port. */
 const hand = (name: string, address: string, network = "x-heig", stack = "test"): Container => ({
   ...container(`x-${name}`, stack),
+  claim: stack === "test" ? "byHand" : undefined,
   hand: name,
   addresses: { bridge: "172.17.0.9", [network]: address },
 });
@@ -77,7 +93,6 @@ const withHandMade = (...nodes: Container[]): Partial<Surroundings> => ({
   ...deployed,
   containers: [...deployed.containers, ...nodes],
 });
-const y9 = { name: "y-heig", stack: "test", subnets: ["10.20.31.0/24"] };
 
 test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
   ["a bare engine", {}, {}],
@@ -98,9 +113,15 @@ test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
     "a node added by hand to the lab of another checkout's stack of that name",
     { nodeCount: 9 },
     {
-      networks: [...deployed.networks, y9],
-      containers: [...deployed.containers, hand("s9", "10.20.31.254", "y-heig")],
-      refused: deployed.refused,
+      ...deployed,
+      networks: [
+        ...deployed.networks,
+        { ...network("y-heig", "test", "10.20.31.0/24"), own: false },
+      ],
+      containers: [
+        ...deployed.containers,
+        { ...hand("s9", "10.20.31.254", "y-heig"), name: "y-s9", claim: undefined },
+      ],
     },
   ],
   ["a newer engine", {}, { engine: { ...engine, version: "29.0.1", api: "1.152" } }],
@@ -108,7 +129,7 @@ test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
     "a neighbour",
     {},
     {
-      networks: [{ name: "other", stack: "dev", subnets: ["10.20.31.0/24", "10.20.29.0/24"] }],
+      networks: [network("other", "dev", "10.20.31.0/24", "10.20.29.0/24")],
       containers: [
         container("ha", "dev", at("127.0.0.2", 8080), at("::", 8080)),
         container("x-s3", undefined, at("127.0.0.1", 8102)),
@@ -147,42 +168,67 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     {},
     [
       'subnet: "172.17.4.0/24" is not allowed; ' +
-        "a subnet that no other Docker network overlaps (bridge has 172.17.0.0/16)",
+        "a subnet that no other Docker network overlaps (network bridge has 172.17.0.0/16)",
     ],
   ],
   [
     { subnet: "10.20.0.0/20" },
     {
       networks: [
-        { name: "a", subnets: ["10.20.15.128/25"] },
-        { name: "b", stack: "dev", subnets: ["10.20.16.0/24", "10.20.0.9/32"] },
-        { name: "c", subnets: ["10.20.1.0/24", "10.20.2.0/24"] },
+        network("a", undefined, "10.20.15.128/25"),
+        network("b", "dev", "10.20.16.0/24", "10.20.0.9/32"),
+        network("c", undefined, "10.20.1.0/24", "10.20.2.0/24"),
       ],
     },
     [
       'subnet: "10.20.0.0/20" is not allowed; a subnet that no other Docker network overlaps ' +
-        "(a has 10.20.15.128/25, b has 10.20.0.9/32, c has 10.20.1.0/24, 1 more)",
+        "(network a has 10.20.15.128/25, network b of stack dev has 10.20.0.9/32, " +
+        "network c has 10.20.1.0/24, 1 more)",
     ],
   ],
   [
     {},
-    { networks: [{ name: "x-heig", subnets: [] }], containers: [container("x-s2")] },
+    { networks: [network("x-heig")], containers: [container("x-s2")] },
     [
       'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
-        "(network x-heig of no stack, container x-s2 of no stack)",
+        "(network x-heig, container x-s2)",
     ],
   ],
   [
     { stack: "second", httpPort: 8090, adminPort: 8092 },
-    deployed,
+    theirs(deployed),
     [
-      'subnet: "10.20.30.0/24" is not allowed; ' +
-        "a subnet that no other Docker network overlaps (x-heig has 10.20.30.0/24)",
+      'subnet: "10.20.30.0/24" is not allowed; a subnet that no other Docker network overlaps ' +
+        "(network x-heig of stack test has 10.20.30.0/24)",
       'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
         "(network x-heig of stack test, container x-ha of stack test, container x-s1 of stack test, 1 more)",
-      "statsPort: 8081 is not allowed; a free port (container x-ha publishes 127.0.0.2:8081)",
+      "statsPort: 8081 is not allowed; a free port " +
+        "(container x-ha of stack test publishes 127.0.0.2:8081)",
       "nodePorts: 8100 is not allowed; the first of as many free ports " +
-        "(container x-s1 publishes 127.0.0.1:8100, container x-s2 publishes 127.0.0.1:8101)",
+        "(container x-s1 of stack test publishes 127.0.0.1:8100, " +
+        "container x-s2 of stack test publishes 127.0.0.1:8101)",
+    ],
+  ],
+  [
+    { httpPort: 8090, statsPort: 8091, nodePorts: 0 },
+    theirs(deployed),
+    [
+      'subnet: "10.20.30.0/24" is not allowed; a subnet that no other Docker network overlaps ' +
+        "(network x-heig of another checkout's stack test has 10.20.30.0/24)",
+      'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
+        "(network x-heig of another checkout's stack test, " +
+        "container x-ha of another checkout's stack test, " +
+        "container x-s1 of another checkout's stack test, 1 more)",
+      "adminPort: 8082 is not allowed; a free port " +
+        "(container x-ha of another checkout's stack test publishes 127.0.0.2:8082)",
+    ],
+  ],
+  [
+    { nodeCount: 3 },
+    { ...deployed, containers: [...deployed.containers, { ...container("x-s3"), claim: "left" }] },
+    [
+      "x-s3: an interrupted update made it, and no state records it; " +
+        "clear it away with: npm run repair -- --stack test",
     ],
   ],
   [
@@ -227,7 +273,9 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
   [
     { adminAddress: "0.0.0.0" },
     { containers: [container("web", "dev", at("192.168.1.4", 8082))] },
-    ["adminPort: 8082 is not allowed; a free port (container web publishes 0.0.0.0:8082)"],
+    [
+      "adminPort: 8082 is not allowed; a free port (container web of stack dev publishes 0.0.0.0:8082)",
+    ],
   ],
   [
     {},
@@ -275,7 +323,7 @@ test("whatever the stack itself holds is in nobody's way", () => {
     fc.property(own, ({ subnet, name, ports }) => {
       const held = {
         ...bare,
-        networks: [{ name: "x-heig", stack: "test", subnets: [subnet] }],
+        networks: [network("x-heig", "test", subnet)],
         containers: [container(name, "test", ...ports)],
       };
       expect(findProblems(planOf(), held)).toEqual([]);
@@ -323,6 +371,7 @@ test("the nodes that run are those of the lab's own containers that do", () => {
   expect(listed(deployed.containers.slice(0, 2))).toEqual(["s1"]);
   expect(listed(others)).toEqual([]);
   expect(listed([container("x-s1", "test")])).toEqual([]);
+  expect(listed(theirs(deployed).containers)).toEqual([]);
 });
 
 test("what stands still of the lab's own is named with what starts it", () => {
