@@ -5,6 +5,7 @@ import { GossipKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
 import { LoadBalancer } from "./components/loadBalancer";
 import { readPlatform } from "./docker/engine";
+import { countRebuilds } from "./preflight/missingImages";
 import { preflight } from "./preflight/preflight";
 import { skipPromiseTraces } from "./config/stackTraces";
 import { planTopology, type PublishedPort } from "./config/topology";
@@ -44,6 +45,7 @@ export = async function declareLab() {
     names: images,
     stack: config.stack,
     platform: await readPlatform(),
+    rebuilds: await countRebuilds(config.stack),
   });
 
   const webapp = new WebApp("webapp", {

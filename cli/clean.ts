@@ -1,14 +1,17 @@
 /** `npm run clean [-- --stack NAME]`: takes a lab down, `dev` unless named, and removes its images. */
-import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
-import { imageNames, STACK_LABEL } from "../config/topology";
-import { connectEngine } from "../docker/engine";
+import { connectEngine, isNotFound } from "../docker/engine";
 import { removeContainer } from "../docker/remove";
 import { isInterrupted } from "../state/interruption";
-import { lookForLab } from "../state/inventory";
+import { chooseImages, lookForLab } from "../state/inventory";
+import {
+  listImages,
+  readDeployment,
+  readPastDeployments,
+  type RecordedImage,
+} from "../state/records";
 import { repair } from "./repair";
 import { readPulumi, runPulumi } from "./runPulumi";
-import { checkout, launcher } from "./setup/places";
 import { runCommand } from "./stack";
 
 async function clean(stack: string): Promise<void> {
@@ -19,8 +22,10 @@ async function clean(stack: string): Promise<void> {
   }
   if (isInterrupted(stack)) await repair(stack);
   await announceHandMade(stack);
+  // Before their record goes with the lab; past states have those of earlier updates and labs.
+  const images = [readDeployment(stack), ...readPastDeployments(stack)].flatMap(listImages);
   await runPulumi("destroy", "--stack", stack, "--yes", "--skip-preview");
-  await removeImages(stack);
+  await removeImages(images);
 }
 
 /** Nodes added by hand go with the lab's network; one that never started is not on it yet. */
@@ -34,31 +39,21 @@ async function announceHandMade(stack: string): Promise<void> {
   }
 }
 
-/** Tags first: what had one of them before is then without any, and goes with the label. */
-async function removeImages(stack: string): Promise<void> {
+/** Removes what this stack's own states record, as far as nobody else uses it. */
+async function removeImages(recorded: RecordedImage[]): Promise<void> {
   const engine = connectEngine();
-  const filters = { label: [`${STACK_LABEL}=${stack}`] };
-  const own = Object.values(imageNames({ namePrefix: readNamePrefix(stack), stack }));
-  const tagged = (await engine.listImages({ filters })).flatMap(({ RepoTags }) => RepoTags ?? []);
-  for (const tag of own.filter((name) => tagged.includes(name))) await remove(tag);
-  const untagged = await engine.listImages({ filters: { ...filters, dangling: ["true"] } });
-  for (const { Id } of untagged) await remove(Id);
-
-  async function remove(image: string): Promise<void> {
+  const [images, networks] = await Promise.all([engine.listImages(), engine.listNetworks()]);
+  const names = networks.map(({ Name }) => Name);
+  for (const image of chooseImages(recorded, images, names)) {
     try {
       await engine.getImage(image).remove();
       console.log(`Removed image ${image}.`);
     } catch (error) {
-      // Another checkout's lab has the very same image: it is that lab's to remove.
+      if (isNotFound(error)) continue;
       if ((error as { statusCode?: number }).statusCode !== 409) throw error;
-      console.log(`Kept image ${image}: ${(error as Error).message}`);
+      console.log(`Kept image ${image}: a container or another image uses it.`);
     }
   }
-}
-
-function readNamePrefix(stack: string): string {
-  const args = ["config", "get", "namePrefix", "--stack", stack];
-  return execFileSync(launcher, args, { cwd: checkout, encoding: "utf8" }).trim();
 }
 
 const options = { stack: { type: "string", default: "dev" } } as const;

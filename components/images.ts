@@ -1,5 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { REBUILD } from "../state/records";
 
 /** What the three images are called and marked with. */
 export interface LabImagesArgs {
@@ -9,6 +10,8 @@ export interface LabImagesArgs {
   stack: string;
   /** What the engine runs on, such as `linux/amd64`: the plugin would take this machine's and warn. */
   platform: string;
+  /** How often an image, by name, was missing and had to be made again. */
+  rebuilds: Record<string, number>;
 }
 
 /** The shared base image, and the balancer's and the web nodes' image on it. */
@@ -21,7 +24,7 @@ export class LabImages extends pulumi.ComponentResource {
   constructor(name: string, args: LabImagesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LabImages", name, {}, opts);
 
-    const build = (image: "base" | "ha" | "webapp", buildArgs: pulumi.Input<BuildArgs>) =>
+    const build = (image: "base" | "ha" | "webapp", buildArgs: BuildArgs) =>
       new docker.Image(
         image,
         {
@@ -30,8 +33,11 @@ export class LabImages extends pulumi.ComponentResource {
           build: {
             context: `images/${image}`,
             dockerfile: `images/${image}/Dockerfile`,
-            args: buildArgs,
             platform: args.platform,
+            args:
+              image in args.rebuilds
+                ? { ...buildArgs, [REBUILD]: `${args.rebuilds[image]}` }
+                : buildArgs,
           },
         },
         { parent: this },

@@ -41,7 +41,7 @@ export interface Topology {
   label: { label: string; value: string };
 }
 
-/** Label key by which `npm run clean` and people find what belongs to a lab. */
+/** Label key by which people find what a lab made; whose it is, say only the ids in a state. */
 export const STACK_LABEL = "dynamic-scaling-lab.stack";
 /** Label key with the role that lab.md names. */
 export const ROLE_LABEL = "dynamic-scaling-lab.role";

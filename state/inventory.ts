@@ -5,7 +5,7 @@ import { ROLE_LABEL, STACK_LABEL } from "../config/topology";
 import { addressOn } from "../docker/address";
 import { connectEngine } from "../docker/engine";
 import { sortNodes } from "../haproxy/render";
-import { readDeployment, type Deployment } from "./records";
+import { readDeployment, type Deployment, type RecordedImage } from "./records";
 
 /** One container of the lab, running or not. */
 export interface LabContainer {
@@ -124,4 +124,30 @@ export function describeLab(
     ),
     taken: attached.map(({ address }) => address).filter((address) => address !== ""),
   };
+}
+
+/**
+ * The images that go with a lab that is gone: those that its states record by their ids. A tag stays
+ * while a network of its prefix is there, which is another checkout's then; an image with a tag of
+ * somebody else's content stays with that.
+ *
+ * @param networks names of the networks that there are
+ * @returns tags, and the ids of images without any
+ */
+export function chooseImages(
+  recorded: RecordedImage[],
+  images: { Id: string; RepoTags?: string[] }[],
+  networks: string[],
+): string[] {
+  const ids = new Set(recorded.map(({ imageId }) => imageId));
+  const free = new Set(
+    recorded
+      .map(({ tag }) => tag)
+      .filter((tag) => !networks.includes(tag.replace(/lab-\w+:.*$/, "heig"))),
+  );
+  const own = images.filter(({ Id }) => ids.has(Id));
+  return own.flatMap(({ Id, RepoTags }) => {
+    const tags = (RepoTags ?? []).filter((tag) => tag !== "<none>:<none>");
+    return tags.length === 0 ? [Id] : tags.filter((tag) => free.has(tag));
+  });
 }

@@ -14,8 +14,24 @@ export interface RecordedResource {
   urn: string;
   type: string;
   id?: string;
-  inputs?: { name?: string };
+  inputs?: { name?: string; build?: { args?: Record<string, string> } };
+  outputs?: { imageName?: string; repoDigest?: string };
 }
+
+/** An image that an update of the stack built. */
+export interface RecordedImage {
+  /** Name in the program. */
+  name: string;
+  /** Name with tag on the engine. */
+  tag: string;
+  /** Of the local image. */
+  imageId: string;
+  /** How often it was made again because it was missing. */
+  rebuilds: number;
+}
+
+/** The build argument that changes when a missing image has to be made again; no Dockerfile reads it. */
+export const REBUILD = "REBUILD";
 
 /** One past run of Pulumi on the stack; its times are exact to the second. */
 export interface PastUpdate {
@@ -41,9 +57,37 @@ export function readDeployment(stack: string): Deployment {
 
 /** The same of a file backend, which is read in no time and also while an update runs. */
 function readStateFile(stack: string, { project, folder = "" }: Backend): Deployment {
-  const state = readJson(join(folder, "stacks", project, `${stack}.json`)) as
-    { checkpoint: { latest?: Deployment | null } } | undefined;
+  return readState(join(folder, "stacks", project, `${stack}.json`));
+}
+
+function readState(file: string): Deployment {
+  const state = readJson(file) as { checkpoint: { latest?: Deployment | null } } | undefined;
   return state?.checkpoint.latest ?? {};
+}
+
+/** The images that a state records. */
+export function listImages({ resources }: Deployment): RecordedImage[] {
+  return (resources ?? []).flatMap(
+    ({ type, urn, inputs, outputs: { imageName, repoDigest } = {} }) =>
+      type !== "docker:index/image:Image" || !imageName || !repoDigest
+        ? []
+        : [
+            {
+              name: nameOf(urn),
+              tag: imageName,
+              imageId: repoDigest,
+              rebuilds: Number(inputs?.build?.args?.[REBUILD] ?? 0),
+            },
+          ],
+  );
+}
+
+/** The states after the stack's past updates; none of another backend than files. */
+export function readPastDeployments(stack: string): Deployment[] {
+  const { project, folder } = readBackend();
+  if (folder === undefined) return [];
+  const history = join(folder, "history", project, stack);
+  return listFiles(history, ".checkpoint.json").map((name) => readState(join(history, name)));
 }
 
 /** The last past update that a file backend has. */

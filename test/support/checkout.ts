@@ -65,6 +65,23 @@ export class LabCheckout {
     return lab;
   }
 
+  /** A second copy with the same stack name and values, as a second clone on the same engine. */
+  async clone(): Promise<LabCheckout> {
+    const twin = new LabCheckout(this.stack, this.host, { ...this.config });
+    await twin.succeed("stack", "init", this.stack);
+    for (const [key, value] of Object.entries(twin.config)) await twin.configure(key, value);
+    return twin;
+  }
+
+  /** Gives a copy a prefix, a subnet and ports of its own. */
+  async moveAside(): Promise<void> {
+    const name = `${this.stack}-aside`;
+    const subnet = await findFreeSubnet(this.host.engine, name);
+    const aside = { namePrefix: `${name}-`, subnet, ...(await findFreePorts(name)) };
+    Object.assign(this.config, aside);
+    for (const [key, value] of Object.entries(aside)) await this.configure(key, value);
+  }
+
   configure(key: string, value: string | number): Promise<string> {
     return this.succeed("config", "set", key, String(value), "--stack", this.stack);
   }

@@ -7,6 +7,9 @@ import { renderFor } from "../support/golden";
 import { LAB } from "../support/labConfig";
 
 jest.mock("../../bundles/imagePrograms", () => ({ bundlePrograms: jest.fn() }));
+jest.mock("../../preflight/missingImages", () => ({
+  countRebuilds: () => Promise.resolve({ webapp: 2 }),
+}));
 jest.mock("../../preflight/preflight", () => ({
   preflight: () => Promise.resolve(new Set(["s1"])),
 }));
@@ -154,7 +157,7 @@ test("the program declares the whole lab", async () => {
       ip: "10.20.30.12",
       ports: [[3000, 8101, "127.0.0.1"]],
     }),
-    image("webapp", onBase),
+    image("webapp", { ...onBase, REBUILD: "2" }),
   ]);
   expect(config).toEqual({
     container: "ha-id",

@@ -2,8 +2,16 @@ import type Docker from "dockerode";
 import { HAND_LABEL } from "../../config/member";
 import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
 import { requireBalancer } from "../../cli/lab";
-import { describeLab, judgeOwnership, type Lab, type LabContainer } from "../../state/inventory";
+import {
+  chooseImages,
+  describeLab,
+  judgeOwnership,
+  type Lab,
+  type LabContainer,
+} from "../../state/inventory";
 import { formatTable } from "../../cli/table";
+import { decideRebuilds } from "../../preflight/missingImages";
+import { listImages } from "../../state/records";
 
 const OURS = "our-network";
 const ROLE = { [ROLE_LABEL]: "backend" };
@@ -147,4 +155,58 @@ test("without a state nothing is a stack's own", () => {
   const { claimOf, isOwnNetwork } = judgeOwnership("dev", {}, lab);
   expect(claimOf(info("x-s3", ROLE))).toBeUndefined();
   expect(isOwnNetwork(OURS)).toBe(false);
+});
+
+describe("images", () => {
+  const built = (name: string, imageId: string, args = {}) => ({
+    urn: `urn:pulumi:dev::lab::lab:index:LabImages$docker:index/image:Image::${name}`,
+    type: "docker:index/image:Image",
+    id: `x-lab-${name}:dev`,
+    inputs: { build: { args } },
+    outputs: { imageName: `x-lab-${name}:dev`, repoDigest: imageId },
+  });
+  const recorded = listImages({
+    resources: [...deployment.resources, built("base", "b1"), built("ha", "h1", { REBUILD: "1" })],
+  });
+
+  test("a state records them by name, id and how often they were missing", () => {
+    expect(recorded).toEqual([
+      { name: "base", tag: "x-lab-base:dev", imageId: "b1", rebuilds: 0 },
+      { name: "ha", tag: "x-lab-ha:dev", imageId: "h1", rebuilds: 1 },
+    ]);
+  });
+
+  test.each([
+    ["all there", { "x-lab-base:dev": "b1", "x-lab-ha:dev": "h1" }, { ha: 1 }],
+    ["one gone", { "x-lab-base:dev": "b1" }, { ha: 2 }],
+    [
+      "another's under the name",
+      { "x-lab-base:dev": "b2", "x-lab-ha:dev": "h1" },
+      { base: 1, ha: 1 },
+    ],
+    ["none there", {}, { base: 1, ha: 2 }],
+  ])("to be made again: %s", (_, held, counts) => {
+    expect(decideRebuilds(recorded, held)).toEqual(counts);
+  });
+
+  test.each<[string, { Id: string; RepoTags?: string[] }[], string[], string[]]>([
+    ["its own", [{ Id: "b1", RepoTags: ["x-lab-base:dev"] }], [], ["x-lab-base:dev"]],
+    [
+      "its own, untagged",
+      [{ Id: "b1" }, { Id: "h1", RepoTags: ["<none>:<none>"] }],
+      [],
+      ["b1", "h1"],
+    ],
+    ["another's untagged", [{ Id: "b0", RepoTags: [] }], [], []],
+    ["another's content under its tag", [{ Id: "b2", RepoTags: ["x-lab-base:dev"] }], [], []],
+    ["of a lab that runs", [{ Id: "b1", RepoTags: ["x-lab-base:dev"] }], ["x-heig"], []],
+    [
+      "of equal content, beside a lab that runs",
+      [{ Id: "b1", RepoTags: ["lab-base:dev", "x-lab-base:dev"] }],
+      ["heig"],
+      ["x-lab-base:dev"],
+    ],
+  ])("to remove: %s", (_, images, networks, chosen) => {
+    expect(chooseImages(recorded, images, networks)).toEqual(chosen);
+  });
 });

@@ -1,0 +1,32 @@
+import { connectEngine } from "../docker/engine";
+import { listImages, readDeployment, type RecordedImage } from "../state/records";
+
+/**
+ * Looks for images that the stack's state records and that are not on the engine under their name
+ * any more. Pulumi compares with its record alone and would not notice.
+ *
+ * @returns for each image that was ever missing, by its name in the program, how often: a changed
+ *   number makes the next update build it again
+ */
+export async function countRebuilds(stack: string): Promise<Record<string, number>> {
+  const recorded = listImages(readDeployment(stack));
+  if (recorded.length === 0) return {};
+  const filters = { reference: recorded.map(({ tag }) => tag) };
+  const found = await connectEngine().listImages({ filters });
+  return decideRebuilds(
+    recorded,
+    Object.fromEntries(found.flatMap(({ Id, RepoTags }) => (RepoTags ?? []).map((it) => [it, Id]))),
+  );
+}
+
+/** @param held id of the image behind each name on the engine */
+export function decideRebuilds(
+  recorded: RecordedImage[],
+  held: Record<string, string>,
+): Record<string, number> {
+  const counts = recorded.map(({ name, tag, imageId, rebuilds }): [string, number] => [
+    name,
+    held[tag] === imageId ? rebuilds : rebuilds + 1,
+  ]);
+  return Object.fromEntries(counts.filter(([, count]) => count > 0));
+}
