@@ -1,4 +1,5 @@
 /** The true membership of a lab, read from the engine, and whether the lab agrees with it. */
+import { deepStrictEqual } from "node:assert";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -103,10 +104,10 @@ export async function awaitAgreement(lab: LabCheckout): Promise<Look> {
   }
 }
 
-/** The same as a test's expectation. @returns the names of the nodes that run */
+/** The same as an assertion, in a test and without jest. @returns the names of the nodes that run */
 export async function expectAgreement(lab: LabCheckout): Promise<string[]> {
   const { actual, wanted } = await awaitAgreement(lab);
-  expect(actual).toEqual(wanted);
+  deepStrictEqual(actual, wanted);
   return actual.present;
 }
 
