@@ -120,6 +120,7 @@ async function goThrough(tasks: Task[], output: Output): Promise<Report> {
     const records = await withOwnLab(own, (lab) =>
       walk(tasks, { lab, browser, output, signal, say }),
     );
+    signal.throwIfAborted();
     return describeWalk(records, new Date(began));
   } finally {
     await browser.close();

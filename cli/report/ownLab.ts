@@ -94,16 +94,19 @@ const script = (name: string, ...args: string[]) => [
   ...args,
 ];
 
-function exists(): boolean {
-  const stacks = readPulumi("stack", "ls") as { name: string }[];
-  return stacks.some(({ name }) => name === STACK);
-}
+const listStacks = () => readPulumi("stack", "ls") as { name: string; current: boolean }[];
+
+const exists = () => listStacks().some(({ name }) => name === STACK);
 
 async function takeDown(): Promise<void> {
   if (!exists()) return;
+  const pulumi = (...args: string[]) => runAside([launcher, ...args, "--non-interactive"]);
   try {
     await runAside(script("clean", "--stack", STACK));
-    await runAside([launcher, "stack", "rm", STACK, "--yes", "--non-interactive"]);
+    const selected = listStacks().find(({ current }) => current)?.name;
+    await pulumi("stack", "rm", STACK, "--yes");
+    // Pulumi forgets which stack is selected when it removes any.
+    if (selected !== undefined && selected !== STACK) await pulumi("stack", "select", selected);
   } catch (cause) {
     const way = `npm run clean -- --stack ${STACK}`;
     const message = `the report's lab is not taken down; do it with: ${way}`;
