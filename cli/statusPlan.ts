@@ -36,9 +36,9 @@ const HEADER = [
   "declared",
   "gossip",
   "/nodes",
-  "haproxy.cfg",
+  "cfg",
   "HAProxy",
-  "last check",
+  "check",
   "container",
 ];
 const NOTHING = "-";

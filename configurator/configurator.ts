@@ -285,7 +285,7 @@ export class Configurator {
     const ms = Date.now() - started;
     const change = describeChange(listServers(applied ?? ""), nodes);
     console.log(`applied by ${way} in ${ms} ms for ${reason}: ${change}`);
-    const diff = diffLines(applied ?? "", text);
+    const diff = applied === undefined ? [] : diffLines(applied, text);
     this.watch.tell({ what: "apply", way, ms, reason, change, diff });
     this.pacer.applied();
     this.drain(await readWorker(), nodes);

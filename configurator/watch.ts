@@ -2,7 +2,7 @@ import type { Happening, LabEvent, Views, WatchReply } from "./protocol/watch";
 import { readTraffic } from "./haproxyProcess";
 
 /** Time between two samples. */
-const SAMPLE_EVERY_MS = 250;
+const SAMPLE_EVERY_MS = 400;
 /** The same for a moment after something happened, so that its course can be told. */
 const SAMPLE_CLOSELY_EVERY_MS = 50;
 const CLOSELY_FOR_MS = 3000;

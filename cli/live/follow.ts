@@ -4,7 +4,7 @@ import { advance, type Input, type LabState, NOTHING_YET } from "./model";
 
 const FIRST_RETRY_MS = 200;
 const LONGEST_RETRY_MS = 1000;
-/** A sample comes four times a second: silence is a balancer that is paused, or hangs. */
+/** Samples come far more often: silence is a balancer that is paused, or hangs. */
 const SILENT_MS = 3000;
 
 /**

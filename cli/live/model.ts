@@ -154,7 +154,9 @@ function describeEvent(event: LabEvent): EventLine {
 
 function withEvents(state: LabState, lines: EventLine[]): LabState {
   if (lines.length === 0) return state;
-  return { ...state, events: [...lines.reverse(), ...state.events].slice(0, MAX_EVENTS) };
+  // What the configurator kept comes after the word that it answers.
+  const events = [...lines.reverse(), ...state.events].sort((a, b) => b.at - a.at);
+  return { ...state, events: events.slice(0, MAX_EVENTS) };
 }
 
 /** What one line of the picture carries. */

@@ -100,7 +100,8 @@ test("list and status show it", async () => {
       ["s9", at(254), "running", "e2e-hand-s9"],
     ],
   });
-  const [header, ...rest] = await statusOf(0);
+  const [title, , header, ...rest] = await statusOf(0);
+  expect(title).toBe(`stack ${lab.stack}`);
   const rows = rest.slice(0, 3).map(cells);
   const serving = ["alive", "yes", "yes", "UP", "L7OK", "running"];
   expect(rows).toEqual([
@@ -108,7 +109,7 @@ test("list and status show it", async () => {
     ["s2", at(12), "yes", ...serving],
     ["s9", at(254), "by hand", ...serving],
   ]);
-  const titles = "node,address,declared,gossip,/nodes,haproxy.cfg,HAProxy,last check,container";
+  const titles = "node,address,declared,gossip,/nodes,cfg,HAProxy,check,container";
   expect(cells(header)).toEqual(titles.split(","));
   expect(rest.slice(3)).toEqual(["", "All agree."]);
 });
@@ -210,7 +211,7 @@ test("repair leaves it alone", async () => {
 test("stopped it is out, started it is in, and status agrees with both", async () => {
   await lab.container("s9").stop({ t: 10 });
   await expectServing("s1", "s2", "s3");
-  const [, , , , row, , verdict] = await statusOf(0);
+  const [, , , , , , row, , verdict] = await statusOf(0);
   const exited = ["s9", at(254), "by hand", "left", "-", "-", "-", "-", "exited"];
   expect({ row: row.split(/ {2,}/), verdict }).toEqual({ row: exited, verdict: "All agree." });
   // Its address stays its own.

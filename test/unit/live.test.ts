@@ -9,6 +9,7 @@ import {
   viewOf,
 } from "../../cli/live/model";
 import { LiveServer } from "../../cli/live/server";
+import { drawText } from "../../cli/live/terminal";
 import { readPort } from "../../cli/live";
 import { watchConfigurator } from "../../configurator/client";
 import type { Happening, Sample, Views, WatchReply } from "../../configurator/protocol/watch";
@@ -201,17 +202,57 @@ test("events are told once, the newest first", () => {
   const state = after(
     ...[connected, connected, reply, reply, sample(20, 0, server("s1", 0)), sample(30, 0, down)],
     event(40, { what: "gossip", event: "member-failed", members: [{ name: "s1", boot: "" }] }),
+    event(35, { what: "note", text: "kept, and told late" }),
     { connected: false, reason: "gone", at: NOON + 50 },
     { connected: false, reason: "gone", at: NOON + 60 },
   );
   expect(state.events.map(({ at, kind, text }) => [at - NOON, kind, text])).toEqual([
     [50, "connection", "the balancer does not answer: gone"],
     [40, "gossip", "member-failed s1"],
+    [35, "note", "kept, and told late"],
     [30, "health", "s1 UP → DOWN, last check L4CON"],
     [10, "note", "refused x"],
     [0, "connection", "the balancer answers"],
   ]);
   expect(state.connection).toEqual({ isUp: false, reason: "gone", since: NOON + 50 });
+});
+
+describe("in a terminal", () => {
+  const time = (ms: number) => new Date(NOON + ms).toLocaleTimeString("en-GB");
+  const down = server("s2", 10, { status: "DOWN", check: "L4TOUT" });
+  const shown = view(
+    { views },
+    sample(0, 100, server("s1", 50), down),
+    sample(1000, 140, server("s1", 75, { sessions: 2 }), down),
+    event(1000, { what: "note", text: "refused \x1b[31m\n\u202ename" + "x".repeat(99) }),
+  );
+  const plain = { columns: 80, rows: 9, isColoured: false };
+
+  test("it is a table and the last events, and no line is longer than the screen", () => {
+    const lines = drawText(shown, plain);
+    expect(lines).toEqual([
+      "stack dev: 1 of 2 nodes up, 40.0 requests/s",
+      "",
+      "node  address   origin    gossip  HAProxy  check   req/s  open  err/s",
+      "s1    10.0.0.1  declared  alive   UP       L7OK     25.0     2    0.0",
+      "s2    10.0.0.2  declared  alive   DOWN     L4TOUT    0.0     0    0.0",
+      "",
+      `${time(1000)} refused ?[31m??name${"x".repeat(51)}…`,
+      `${time(0)} the balancer answers`,
+    ]);
+    expect(Math.max(...lines.map((line) => line.length))).toBe(80);
+    expect(drawText(shown, { ...plain, rows: 7 })).toEqual(lines.slice(0, 6));
+  });
+
+  test("colours say the same, and a lost balancer is said", () => {
+    const lines = drawText(shown, { ...plain, isColoured: true });
+    expect(lines.slice(3, 5).map((line) => line.slice(0, 7))).toEqual(["\x1b[32ms1", "\x1b[31ms2"]);
+    const lost = viewOf(
+      "dev",
+      after(connected, { connected: false, reason: "gone", at: NOON + 5 }),
+    );
+    expect(drawText(lost, plain)[0]).toBe("stack dev: no word from the balancer: gone");
+  });
 });
 
 test("a diff has the lines that went and those that came", () => {

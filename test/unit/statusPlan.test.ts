@@ -56,9 +56,9 @@ test("a lab in which all agree", () => {
       "declared",
       "gossip",
       "/nodes",
-      "haproxy.cfg",
+      "cfg",
       "HAProxy",
-      "last check",
+      "check",
       "container",
     ],
     rows: [
