@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -6,6 +6,7 @@ import { openBrowser } from "../../cli/browser";
 import { STACK_LABEL } from "../../config/topology";
 import { engine, LabCheckout, type Outcome } from "../support/checkout";
 import { LONG } from "../support/long";
+import { eventually } from "../support/observe";
 
 jest.setTimeout(600_000);
 
@@ -18,29 +19,32 @@ let out: string;
 beforeEach(() => mkdirSync((out = join(lab.folder, "out"))));
 afterEach(() => rmSync(out, { recursive: true }));
 
-/** @param onOutput is called with all that is printed so far, and the process's id */
+/** @param interrupt is given the process and what it has printed so far, while it runs */
 function report(
   args: string[],
-  onOutput: (output: string, pid: number) => void = () => undefined,
+  interrupt: (process: ChildProcess, printed: () => string) => Promise<void> = async () =>
+    undefined,
 ): Promise<Outcome> {
   const command = ["--require", "tsx/cjs", "cli/report.ts", "--out", out, ...args];
   const child = spawn(process.execPath, command, { cwd: lab.folder });
   let output = "";
-  const keep = (chunk: Buffer) => {
-    output += chunk.toString();
-    onOutput(output, child.pid!);
-  };
+  const keep = (chunk: Buffer) => (output += chunk.toString());
   child.stdout.on("data", keep);
   child.stderr.on("data", keep);
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code: code!, output })));
+  const ended = new Promise<Outcome>((resolve) =>
+    child.on("close", (code) => resolve({ code: code!, output })),
+  );
+  return interrupt(child, () => output).then(() => ended);
 }
+
+const ofReport = { label: [`${STACK_LABEL}=report-lab`] };
+const listContainers = () => engine.listContainers({ all: true, filters: ofReport });
 
 /** What the engine and Pulumi still have of the report's lab, with the parts of a report. */
 async function leftovers(): Promise<string[]> {
-  const filters = { label: [`${STACK_LABEL}=report-lab`] };
-  const containers = await engine.listContainers({ all: true, filters });
-  const networks = await engine.listNetworks({ filters });
-  const images = await engine.listImages({ filters });
+  const containers = await listContainers();
+  const networks = await engine.listNetworks({ filters: ofReport });
+  const images = await engine.listImages({ filters: ofReport });
   const stacks = JSON.parse(await lab.succeed("stack", "ls", "--json")) as {
     name: string;
     current: boolean;
@@ -155,15 +159,15 @@ test("a task's evidence and report are whole, and its lab is gone afterwards", a
   expect(await leftovers()).toEqual([]);
 });
 
-test.each([
-  ["SIGINT", 130, "the lab: npx pulumi up"],
-  ["SIGTERM", 143, "task 0: screenshot"],
-] as const)("%s takes the lab down and leaves nothing", async (signal, code, moment) => {
-  let isSent = false;
-  const outcome = await report(["--task", "0"], (output, pid) => {
-    if (isSent || !output.includes(moment)) return;
-    isSent = true;
-    process.kill(pid, signal);
+test.each<[NodeJS.Signals, number, string, (printed: string) => Promise<boolean>]>([
+  ["SIGINT", 130, "the update", async () => (await listContainers()).length > 0],
+  ["SIGTERM", 143, "a task", async (printed) => printed.includes("task 0: screenshot")],
+])("%s takes the lab down (exit code %i) in the middle of %s", async (signal, code, _, isTime) => {
+  const outcome = await report(["--task", "0"], async (child, printed) => {
+    await eventually(120_000, async () => {
+      if (!(await isTime(printed()))) throw new Error(`not there yet: ${printed()}`);
+    });
+    child.kill(signal);
   });
   expect(outcome).toEqual({
     code,

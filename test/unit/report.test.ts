@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type Docker from "dockerode";
+import { browserStep } from "../../cli/browser";
 import { describeTask, describeWalk, type TaskRecord } from "../../cli/report/describe";
 import { diffLines, linkTo, type Report } from "../../cli/report/document";
 import {
@@ -15,6 +16,7 @@ import { TASKS } from "../../cli/report/tasks";
 import { toHtml } from "../../cli/report/html";
 import { toMarkdown } from "../../cli/report/markdown";
 import { Output, UsageError } from "../../cli/report/output";
+import { complete } from "../../cli/setup/step";
 import type { ClusterView } from "../../configurator/protocol/control";
 
 test.each([
@@ -281,6 +283,19 @@ test("no password and no hash of one stays in haproxy.cfg", () => {
       "  stats uri /",
     ].join("\n"),
   );
+});
+
+test("without a browser, and no way to install one, the package is named", async () => {
+  const { PATH } = process.env;
+  process.env.PATH = "/nowhere";
+  try {
+    const expected =
+      "Browser: none of chromium, chromium-browser, google-chrome, google-chrome-stable is on PATH; " +
+      "install one, on Debian with: apt-get install chromium";
+    await expect(complete(browserStep, () => undefined)).rejects.toThrow(expected);
+  } finally {
+    process.env.PATH = PATH;
+  }
 });
 
 describe("the folders in the making", () => {
