@@ -46,6 +46,8 @@ export const STACK_LABEL = "dynamic-scaling-lab.stack";
 /** Label key with the role that lab.md names. */
 export const ROLE_LABEL = "dynamic-scaling-lab.role";
 
+/** Answered with 200 by a node that serves: images/webapp/src/app.ts. */
+const HEALTH_PATH = "/health";
 const CHECK_INTERVAL_MS = 500;
 const CHECK_TIMEOUT_MS = 1000;
 const HARD_STOP_SECONDS = 30;
@@ -100,6 +102,7 @@ export function planTopology(config: LabConfig): Topology {
       subnet: config.subnet,
       gateway: gatewayAddress(subnet),
       serverTimeoutMs: config.serverTimeout,
+      healthPath: HEALTH_PATH,
       checkIntervalMs: CHECK_INTERVAL_MS,
       checkTimeoutMs: CHECK_TIMEOUT_MS,
       hardStopSeconds: HARD_STOP_SECONDS,

@@ -231,7 +231,8 @@ export class Configurator {
     ]);
     const isExpected = this.pushes > 0;
     const nodes = checkable(declaration, members ?? [], memory);
-    const health = this.health.judge(nodes, worker?.servers ?? [], isExpected);
+    const path = declaration.settings.healthPath;
+    const health = this.health.judge(nodes, worker?.servers ?? [], isExpected, path);
     const decision = decideNodes({
       declaration,
       members: members ?? [],

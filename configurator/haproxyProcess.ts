@@ -119,6 +119,14 @@ export async function readTraffic(): Promise<Sample> {
 /** What a row has in a column. */
 type Cell = (column: string) => string;
 
+/** A row of CSV. The reason of an application's answer is among it, and may hold commas. */
+export function splitRow(row: string): string[] {
+  const cells = row.match(/("([^"]|"")*"|[^,]*)(,|$)/g) ?? [];
+  return cells.map((cell) =>
+    cell.replace(/,$/, "").replace(/^"([^]*)"$/, (_, text: string) => text.replaceAll('""', '"')),
+  );
+}
+
 /** A table that HAProxy shows, its header marked with `# `: a row gives its cells by column. */
 export function parseTable(text: string, separator: string): Cell[] {
   const lines = text.trim().split("\n");
@@ -126,7 +134,7 @@ export function parseTable(text: string, separator: string): Cell[] {
   if (at < 0) return [];
   const columns = lines[at].slice(2).split(separator);
   return lines.slice(at + 1).map((line) => {
-    const cells = line.split(separator);
+    const cells = separator === "," ? splitRow(line) : line.split(separator);
     return (column) => cells[columns.indexOf(column)] ?? "";
   });
 }
@@ -154,6 +162,8 @@ function parseServer(cell: Cell): ServerStatus {
     port: Number(port),
     status: cell("status"),
     check: check.replace(/^\* /, ""),
+    checkStatus: cell("check_code"),
+    checkDetail: cell("last_chk"),
     checking: check.startsWith("* "),
   };
 }

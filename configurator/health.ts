@@ -22,11 +22,13 @@ export class HealthRecord {
    *
    * @param nodes those that may be in
    * @param isExpected whether nodes are about to start, so that none counts as down for long
+   * @param path what the checks ask for
    */
   judge(
     nodes: readonly ProxyNode[],
     servers: ServerStatus[],
     isExpected: boolean,
+    path: string,
   ): Map<string, Health> {
     const health = new Map<string, Health>(
       servers
@@ -36,7 +38,7 @@ export class HealthRecord {
     const unchecked = nodes.filter(({ name }) => !health.has(name));
     for (const node of unchecked) {
       health.set(node.name, this.probed.get(node.name) ?? "unknown");
-      void this.probeAgain(node);
+      void this.probeAgain(node, path);
     }
     const names = new Set(unchecked.map(({ name }) => name));
     for (const name of this.probed.keys()) if (!names.has(name)) this.probed.delete(name);
@@ -50,10 +52,10 @@ export class HealthRecord {
     return health;
   }
 
-  private async probeAgain(node: ProxyNode): Promise<void> {
+  private async probeAgain(node: ProxyNode, path: string): Promise<void> {
     if (this.probing.has(node.name)) return;
     this.probing.add(node.name);
-    this.probed.set(node.name, (await probe(node)) ? "serving" : "down");
+    this.probed.set(node.name, (await probe(node, path)) ? "serving" : "down");
     this.probing.delete(node.name);
   }
 
@@ -84,9 +86,9 @@ function judgeServer(server: ServerStatus): Health {
 }
 
 /** HAProxy's own check, made once by the configurator. */
-function probe({ address, port }: ProxyNode): Promise<boolean> {
+function probe({ address, port }: ProxyNode, path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const request = get({ host: address, port, path: "/health", timeout: PROBE_TIMEOUT_MS });
+    const request = get({ host: address, port, path, timeout: PROBE_TIMEOUT_MS });
     request.on("response", (response) => {
       response.resume();
       resolve(response.statusCode === 200);

@@ -1,12 +1,15 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { isServing, type ServerStatus } from "./protocol/control";
+import { describeCheck, isServing, type ServerStatus } from "./protocol/control";
 import type { Declaration } from "./protocol/declaration";
 import { isDraining } from "./apply";
-import { readWorker, type Worker } from "./haproxyProcess";
+import { BACKEND, readWorker, type Worker } from "./haproxyProcess";
 import { readNodes } from "./nodesFolder";
 import { paths } from "./paths";
 
 const POLL_MS = 50;
+
+/** How long a person's maintenance or drain may be seen before nobody waits for its end, ms. */
+const HELD_MS = 1000;
 
 /** What somebody who waits may learn: a line for people. */
 export type Report = (line: string) => void;
@@ -17,7 +20,8 @@ export type Report = (line: string) => void;
  *
  * @param before the worker as it was before the change that is waited for
  * @param deadline clock time, ms
- * @throws Error naming each node that does not serve and its last check
+ * @throws Error naming each node that does not serve and its last check, or one that the admin CLI
+ *   keeps out of rotation
  */
 export async function waitUntilServing(
   { nodes, settings }: Declaration,
@@ -28,6 +32,7 @@ export async function waitUntilServing(
   const pushedAt = Date.now();
   const old = new Set(before?.servers.map(({ name }) => name));
   let reported = "";
+  let heldSince: number | undefined;
   for (;;) {
     const worker = await readWorker();
     const servers = new Map(worker?.servers.map((server) => [server.name, server]));
@@ -43,7 +48,11 @@ export async function waitUntilServing(
     const draining = [...servers.values()].filter((server) => isDraining(server, wanted));
     if (waiting.length === 0 && draining.length === 0) return;
     const unserved = waiting.filter(({ server }) => server === undefined || !isServing(server));
-    const line = unserved.map(describeWait).join(", ");
+    const held = unserved.flatMap(({ server }) => (server ? describeHeld(server) : []));
+    // For a moment also one that was just added.
+    if (held.length === 0) heldSince = undefined;
+    else if (Date.now() - (heldSince ??= Date.now()) > HELD_MS) throw new Error(held.join("; "));
+    const line = unserved.map((it) => describeWait(it, settings.healthPath)).join(", ");
     if (Date.now() > deadline) {
       throw new Error(`not serving at the deadline: ${line || "no fresh check yet"}`);
     }
@@ -53,6 +62,25 @@ export async function waitUntilServing(
 }
 
 /** Why a node does not count as serving yet. */
-function describeWait({ name, server }: { name: string; server?: ServerStatus }): string {
-  return `${name} (${server?.status ?? "out of rotation"}, last check ${server?.check || "none"})`;
+function describeWait(
+  { name, server }: { name: string; server?: ServerStatus },
+  healthPath: string,
+): string {
+  const why = server ? `${server.status}, ${describeCheck(server, healthPath)}` : "out of rotation";
+  return `${name} (${why})`;
+}
+
+/** What ends a state that nothing but a person with the admin CLI gives to a declared server. */
+function describeHeld({ name, status }: ServerStatus): string[] {
+  const [word] = status.split(" ");
+  const held: Record<string, [state: string, command: string]> = {
+    MAINT: ["maintenance", `enable server ${BACKEND}/${name}`],
+    DRAIN: ["drain", `set server ${BACKEND}/${name} state ready`],
+  };
+  if (held[word] === undefined) return [];
+  const [state, command] = held[word];
+  return [
+    `${name} is in ${state}, set by HAProxy's admin CLI; ` +
+      `take it back there with: ${command}, or run: npx pulumi up --refresh`,
+  ];
 }

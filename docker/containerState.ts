@@ -1,5 +1,8 @@
 /** What a person does about a container of the lab that does not run. */
 
+/** Docker's words for a container that stands still until somebody does something about it. */
+export const STILL: readonly string[] = ["created", "exited", "dead", "paused"];
+
 /**
  * @param name its name on the engine
  * @param state Docker's word: exited, created, dead, paused, …

@@ -20,6 +20,8 @@ export interface ProxySettings {
   gateway: string;
   /** Longest wait for a server's answer, ms; a GET is then tried on another server. */
   serverTimeoutMs: number;
+  /** What a health check asks a server for. */
+  healthPath: string;
   /** Time between two health checks of a server that is up, ms. */
   checkIntervalMs: number;
   /** Longest wait for a health check's answer, ms. */

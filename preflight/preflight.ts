@@ -7,7 +7,7 @@ import type Docker from "dockerode";
 import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
 import { paths } from "../configurator/paths";
 import { addressOn } from "../docker/address";
-import { describeStopped } from "../docker/containerState";
+import { describeStopped, STILL } from "../docker/containerState";
 import { chooseEndpoint, connectEngine, runInContainer, type Endpoint } from "../docker/engine";
 import { parseSubnet } from "../config/addressPlan";
 import { listWarnings, refusal, refuseIfAny, type LabConfig } from "../config/labConfig";
@@ -101,11 +101,10 @@ export async function preflight(plan: Plan): Promise<Set<string>> {
  * so a plain update would change nothing of it, or wait for it.
  */
 export function listStopped({ config, topology }: Plan, { containers }: Surroundings): string[] {
-  const still = ["created", "exited", "dead", "paused"];
   return [topology.balancer, ...topology.nodes].flatMap(({ name, containerName }) =>
     containers
       .filter((it) => it.name === containerName && it.claim !== undefined)
-      .filter(({ state }) => still.includes(state))
+      .filter(({ state }) => STILL.includes(state))
       .map(({ state }) => `${name} ${describeStopped(containerName, state, config.stack)}`),
   );
 }

@@ -81,6 +81,10 @@ export interface ServerStatus extends ProxyNode {
   status: string;
   /** Result of the last health check, L7OK when it passed; INI or empty before the first. */
   check: string;
+  /** Status of the HTTP answer to it; empty or absent when there was none. */
+  checkStatus?: string;
+  /** HAProxy's or the system's words about it, such as `Connection refused`. */
+  checkDetail?: string;
   /** Whether another check is under way. */
   checking: boolean;
 }
@@ -88,4 +92,28 @@ export interface ServerStatus extends ProxyNode {
 /** Whether HAProxy's last check has passed and the server gets requests. */
 export function isServing({ check, status }: ServerStatus): boolean {
   return check === "L7OK" && status === "UP";
+}
+
+/**
+ * The last health check in words, with HAProxy's code for it in brackets.
+ *
+ * @param path what the check asks for
+ */
+export function describeCheck(
+  { address, check, checkDetail, checkStatus, port }: ServerStatus,
+  path: string,
+): string {
+  const get = `GET ${path}`;
+  const place = `${address}:${port}`;
+  const isRefused = checkDetail?.startsWith("Connection refused");
+  const words: Record<string, string> = {
+    L4CON: isRefused ? `${place} refused the connection` : `no connection to ${place}`,
+    L4TOUT: `no connection to ${place} in time`,
+    L7OK: `${get} answered ${checkStatus}`,
+    L7RSP: `${get} got no HTTP answer`,
+    L7STS: `${get} answered ${checkStatus}`,
+    L7TOUT: `${get} not answered in time`,
+  };
+  if (check === "" || check === "INI") return "not checked yet";
+  return `${words[check] ?? "last check"} [${check}]`;
 }

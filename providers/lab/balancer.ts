@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ControlRequest } from "../../configurator/protocol/control";
 import { askConfigurator, type Outcome } from "../../configurator/client";
 import type { Context } from "../pluginServer";
+import { watchContainers } from "./watch";
 
 const DEFAULT_TIMEOUT_SECONDS = 60;
 const RETRY_MS = 100;
@@ -23,17 +24,39 @@ export function ask(
  * Asks until it is done: a balancer that is starting, or restarts in the middle, is waited for and
  * asked again.
  *
- * @param attempt asks once, given the ms that are left; undefined if there is nothing to wait for
- * @throws Error with the configurator's refusal, or when the operation's time is over
+ * @param containers what is waited for: by container id, what it is called in the lab
+ * @param attempt asks once, given the ms that are left and what stops it; undefined if there is nothing
+ *   to wait for
+ * @throws Error with the configurator's refusal, when the operation's time is over, or when a container
+ *   stands still or ends again and again, which is said at once
  */
 export async function askUntilDone(
-  { signal, timeoutSeconds }: Context,
-  attempt: (deadlineMs: number) => Promise<Outcome | undefined>,
+  context: Context,
+  containers: Record<string, string>,
+  attempt: (deadlineMs: number, context: Context) => Promise<Outcome | undefined>,
 ): Promise<void> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([context.signal, over.signal]);
+  const stack = context.urn.split("::")[0].split(":").at(-1)!;
+  try {
+    await Promise.race([
+      insist({ ...context, signal }, attempt),
+      watchContainers(containers, stack, signal),
+    ]);
+  } finally {
+    over.abort();
+  }
+}
+
+async function insist(
+  context: Context,
+  attempt: (deadlineMs: number, context: Context) => Promise<Outcome | undefined>,
+): Promise<void> {
+  const { signal, timeoutSeconds } = context;
   const seconds = timeoutSeconds || DEFAULT_TIMEOUT_SECONDS;
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
-    const outcome = await attempt(deadline - Date.now());
+    const outcome = await attempt(deadline - Date.now(), context);
     if (outcome === undefined || "done" in outcome) return;
     if ("refused" in outcome) throw new Error(outcome.refused);
     if (Date.now() > deadline) {
@@ -41,4 +64,9 @@ export async function askUntilDone(
     }
     await delay(RETRY_MS, undefined, { signal });
   }
+}
+
+/** Container ids by node name, the other way round. */
+export function nameById(containers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(containers).map(([name, id]) => [id, name]));
 }

@@ -2,7 +2,7 @@ import type { ConfigStatus } from "../../configurator/protocol/control";
 import { revisionOf, type Declaration } from "../../configurator/protocol/declaration";
 import { isNotFound } from "../../docker/engine";
 import { isUnknown, type Context, type DiffKind, type ResourceType } from "../pluginServer";
-import { ask, askUntilDone } from "./balancer";
+import { ask, askUntilDone, nameById } from "./balancer";
 
 /** Inputs and state alike: what was declared, and to which container. */
 export interface HaproxyConfigProperties {
@@ -89,7 +89,8 @@ export function compare(
  */
 async function push(inputs: HaproxyConfigProperties, context: Context): Promise<void> {
   const { container, __declaration: declaration, backends: containers } = inputs;
-  await askUntilDone(context, (deadlineMs) =>
+  const members = { [container]: "ha", ...nameById(containers) };
+  await askUntilDone(context, members, (deadlineMs, context) =>
     ask(container, { do: "push", declaration, containers, deadlineMs }, context).catch(
       (error: Error) => {
         if (!isNotFound(error)) throw error;

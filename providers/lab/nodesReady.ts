@@ -1,6 +1,6 @@
 import { connectEngine, isNotFound } from "../../docker/engine";
 import type { Context, DiffKind, ResourceType } from "../pluginServer";
-import { ask, askUntilDone } from "./balancer";
+import { ask, askUntilDone, nameById } from "./balancer";
 
 /** Inputs and state alike. */
 export interface NodesReadyProperties {
@@ -34,7 +34,7 @@ export const nodesReady: ResourceType<NodesReadyProperties, NodesReadyProperties
   },
 
   async update(_id, _state, olds, news, context) {
-    if (!context.preview) await awaitServing(news.balancer, listReplaced(olds, news), context);
+    if (!context.preview) await awaitServing(news, listReplaced(olds, news), context);
     return news;
   },
 
@@ -53,8 +53,13 @@ function listReplaced(olds: NodesReadyProperties, news: NodesReadyProperties): s
  *
  * @throws Error naming the nodes that do not serve at the deadline, with their last checks
  */
-async function awaitServing(balancer: string, names: string[], context: Context): Promise<void> {
-  await askUntilDone(context, async (deadlineMs) =>
+async function awaitServing(
+  { balancer, containers }: NodesReadyProperties,
+  names: string[],
+  context: Context,
+): Promise<void> {
+  const awaited = Object.fromEntries(names.map((name) => [name, containers[name]]));
+  await askUntilDone(context, nameById(awaited), async (deadlineMs, context) =>
     (await isRunning(balancer))
       ? ask(balancer, { do: "awaitServing", names, deadlineMs }, context)
       : undefined,

@@ -64,7 +64,7 @@ test("a version that never serves stops the roll; the others go on, the next goo
       const { code, output } = await lab.pulumi(...upArgs());
       expect({ attempt, code }).toEqual({ attempt, code: 1 });
       expect(output).toMatch(
-        /group1 .*\n.*error: not serving at the deadline: s1 \(DOWN, last check L4CON\)/,
+        /group1 .*\n.*error: not serving at the deadline: s1 \(DOWN, [\d.]+:3000 refused the connection \[L4CON\]\)/,
       );
     }
   });

@@ -171,6 +171,7 @@ test("the program declares the whole lab", async () => {
       subnet: "10.20.30.0/24",
       gateway: "10.20.30.1",
       serverTimeoutMs: 1500,
+      healthPath: "/health",
       checkIntervalMs: 500,
       checkTimeoutMs: 1000,
       hardStopSeconds: 30,

@@ -18,6 +18,7 @@ const state: HaproxyConfigProperties = {
       subnet: "10.0.0.0/24",
       gateway: "10.0.0.1",
       serverTimeoutMs: 1000,
+      healthPath: "/health",
       checkIntervalMs: 500,
       checkTimeoutMs: 500,
       hardStopSeconds: 30,

@@ -17,13 +17,19 @@ test.each([
   ["DOWN", "L4CON", "down"],
   ["DOWN 1/2", "L7OK", "down"],
 ])("HAProxy's %s with check %s is %s", (status, check, health) => {
-  const judged = new HealthRecord().judge(declare(["s1", 1]), [server("s1", status, check)], false);
+  const judged = new HealthRecord().judge(
+    declare(["s1", 1]),
+    [server("s1", status, check)],
+    false,
+    "/health",
+  );
   expect(judged).toEqual(new Map([["s1", health]]));
 });
 
 describe("a node that is said to leave", () => {
   const record = new HealthRecord();
-  const judge = (status: string) => record.judge([], [server("s1", status, "L7OK")], false);
+  const judge = (status: string) =>
+    record.judge([], [server("s1", status, "L7OK")], false, "/health");
   const now = jest.spyOn(performance, "now");
   afterAll(() => now.mockRestore());
 
@@ -37,7 +43,7 @@ describe("a node that is said to leave", () => {
     [75_003, "is down", () => judge("DOWN"), false],
     [75_004, "serves again", () => judge("UP"), false],
     [95_000, "serves again for long", () => judge("UP"), true],
-    [95_001, "is no longer looked at", () => record.judge([], [], false), false],
+    [95_001, "is no longer looked at", () => record.judge([], [], false, "/health"), false],
   ])("%i ms: %s", (ms, _what, act, stays) => {
     now.mockReturnValue(ms);
     act();
@@ -67,7 +73,7 @@ describe("a declared node that HAProxy does not have", () => {
 
   test("is asked without anybody waiting, and known at the next look", async () => {
     const record = new HealthRecord();
-    const judge = () => record.judge(declare(["s1", port]), [], false);
+    const judge = () => record.judge(declare(["s1", port]), [], false, "/health");
     expect(judge()).toEqual(new Map([["s1", "unknown"]]));
     await asked;
     await eventually("serving", judge);
@@ -79,7 +85,8 @@ describe("a declared node that HAProxy does not have", () => {
   test("is lost after 5 s of being down, unless it is expected", async () => {
     app.close();
     const record = new HealthRecord();
-    const judge = (isExpected = false) => record.judge(declare(["s1", port]), [], isExpected);
+    const judge = (isExpected = false) =>
+      record.judge(declare(["s1", port]), [], isExpected, "/health");
     await eventually("down", judge);
     const start = performance.now();
     const now = jest.spyOn(performance, "now");

@@ -43,6 +43,7 @@ test("a topology follows from the configuration", () => {
       subnet: "10.20.30.0/24",
       gateway: "10.20.30.1",
       serverTimeoutMs: 1500,
+      healthPath: "/health",
       checkIntervalMs: 500,
       checkTimeoutMs: 1000,
       hardStopSeconds: 30,

@@ -1,0 +1,84 @@
+import { Watch, type Seen } from "../../providers/lab/watch";
+
+const seen = (Status: string, RestartCount = 0, StartedAt = "t1"): Seen => ({
+  Id: "1",
+  Name: "/x-s1",
+  RestartCount,
+  State: { Status, ExitCode: 3, StartedAt },
+});
+const way = "start it with: npx pulumi up --refresh --stack dev (or, as it was: docker start x-s1)";
+const still = (state: string) => `s1 does not run, its container x-s1 is ${state}; ${way}`;
+
+test.each<[string, [ms: number, seen: Seen][], string | undefined]>([
+  ["at its first look", [[0, seen("exited")]], undefined],
+  [
+    "for 1.9 s",
+    [
+      [0, seen("exited")],
+      [1900, seen("exited")],
+    ],
+    undefined,
+  ],
+  [
+    "for 2 s",
+    [
+      [0, seen("exited")],
+      [2000, seen("exited")],
+    ],
+    still("exited"),
+  ],
+  [
+    "never started for 2 s",
+    [
+      [0, seen("created")],
+      [2000, seen("created")],
+    ],
+    still("created"),
+  ],
+  [
+    "paused for 2 s",
+    [
+      [0, seen("paused")],
+      [2000, seen("paused")],
+    ],
+    "s1 does not run, its container x-s1 is paused; start it with: docker unpause x-s1",
+  ],
+  [
+    "twice, running between",
+    [
+      [0, seen("exited")],
+      [3000, seen("exited", 0, "t2")],
+      [4000, seen("exited", 0, "t2")],
+    ],
+    undefined,
+  ],
+  [
+    "twice, restarting between",
+    [
+      [0, seen("exited")],
+      [1000, seen("restarting")],
+      [2000, seen("exited")],
+    ],
+    undefined,
+  ],
+  [
+    "restarting, 4 times",
+    [
+      [0, seen("restarting", 7)],
+      [9000, seen("restarting", 11)],
+    ],
+    undefined,
+  ],
+  [
+    "restarting, 5 times",
+    [
+      [0, seen("restarting", 7)],
+      [9000, seen("restarting", 12)],
+    ],
+    "s1 ends again and again: restarted 5 times, exit code 3",
+  ],
+])("a container that does not run, %s", (_, looks, expected) => {
+  const watch = new Watch();
+  const judged = looks.map(([at, it]) => watch.judge("s1", it, "dev", at));
+  expect(judged.at(-1)).toBe(expected);
+});
