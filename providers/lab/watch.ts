@@ -9,8 +9,11 @@ const LOOK_EVERY_MS = 500;
 /** A restart by hand takes less. */
 const STILL_FOR_MS = 2000;
 
-/** Restarts by Docker's own policy, each after a longer pause, that make a loop. */
-const LOOP = 5;
+/**
+ * Docker's pause before a restart begins with 0.1 s and doubles for as long as no run lasts 10 s: one of
+ * more than a second follows at least four runs in a row that were short.
+ */
+const LOOP_PAUSE_MS = 1000;
 
 /** What is read here of a container's inspection. */
 export interface Seen {
@@ -20,12 +23,10 @@ export interface Seen {
   State: { Status: string; ExitCode: number; StartedAt: string };
 }
 
-/** What was seen of one container at the looks before. */
+/** What a container that does not run was last seen as, and since when. */
 interface Past {
-  restarts: number;
-  stillSince?: number;
-  /** It may have run between two looks. */
-  startedAt?: string;
+  seen: Seen;
+  since: number;
 }
 
 /** Remembers what it saw of each container, to tell a moment from a state. */
@@ -41,18 +42,17 @@ export class Watch {
    */
   judge(name: string, seen: Seen, stack: string, now: number): string | undefined {
     const { Id, Name, RestartCount, State } = seen;
-    const past = this.past.get(Id) ?? { restarts: RestartCount };
-    this.past.set(Id, past);
-    const restarts = RestartCount - past.restarts;
-    if (restarts >= LOOP) {
-      return `${name} ends again and again: restarted ${restarts} times, exit code ${State.ExitCode}`;
-    }
-    if (!STILL.includes(State.Status) || past.startedAt !== State.StartedAt) {
-      past.stillSince = undefined;
-    }
-    past.startedAt = State.StartedAt;
-    if (STILL.includes(State.Status) && now - (past.stillSince ??= now) >= STILL_FOR_MS) {
+    const past = this.past.get(Id);
+    // One that started in between has run, if not for long.
+    const isSame =
+      past?.seen.State.Status === State.Status && past.seen.State.StartedAt === State.StartedAt;
+    const since = isSame ? past.since : now;
+    this.past.set(Id, { seen, since });
+    if (STILL.includes(State.Status) && now - since >= STILL_FOR_MS) {
       return `${name} ${describeStopped(Name.slice(1), State.Status, stack)}`;
+    }
+    if (State.Status === "restarting" && now - since >= LOOP_PAUSE_MS) {
+      return `${name} ends again and again: restarted ${RestartCount} times, exit code ${State.ExitCode}`;
     }
     return undefined;
   }

@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LabCheckout } from "../support/checkout";
+import { STACK_LABEL } from "../../config/topology";
+import { watchContainers } from "../../providers/lab/watch";
+import { engine, LabCheckout } from "../support/checkout";
 import {
   CONFIG_PATH,
   configOnDisk,
@@ -150,6 +152,47 @@ test("a node that never serves: up names it, its last check, and the next up tri
   await expectServing(2);
   expect(await exists(removed)).toBe(false);
   await lab.configure("readyTimeout", 60);
+});
+
+describe("an update does not wait for what stands still", () => {
+  /** Longest time until it is said, of which an update needs some for itself. */
+  const SAID_WITHIN_MS = 20_000;
+
+  test("a stopped balancer is named with the command that starts it", async () => {
+    await lab.container("ha").stop({ t: 5 });
+    await lab.configure("nodeCount", 3);
+    const started = Date.now();
+    const { code, output } = await lab.pulumi("up", "--yes", "--skip-preview", ...stackArgs());
+    expect(Date.now() - started).toBeLessThan(SAID_WITHIN_MS);
+    expect({ code, output }).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(
+        /error: ha does not run, its container e2e-conv-ha is exited; start it with: npx pulumi up --refresh --stack e2e-conv /,
+      ) as string,
+    });
+    await lab.configure("nodeCount", 2);
+    await repair();
+    await expectServing(2);
+  });
+
+  test("a container that Docker restarts again and again is named with its last line", async () => {
+    const looping = await engine.createContainer({
+      name: "e2e-conv-loop",
+      Image: "debian:trixie-slim",
+      Cmd: ["sh", "-c", "echo no such thing; exit 4"],
+      Labels: { [STACK_LABEL]: lab.stack },
+      HostConfig: { RestartPolicy: { Name: "unless-stopped" } },
+    });
+    try {
+      await looping.start();
+      const signal = AbortSignal.timeout(SAID_WITHIN_MS);
+      await expect(watchContainers({ [looping.id]: "s1" }, lab.stack, signal)).rejects.toThrow(
+        /^s1 ends again and again: restarted [4-9] times, exit code 4; its last line: no such thing$/,
+      );
+    } finally {
+      await looping.remove({ force: true });
+    }
+  });
 });
 
 describe("two labs on one engine", () => {

@@ -62,18 +62,26 @@ test.each<[string, [ms: number, seen: Seen][], string | undefined]>([
     undefined,
   ],
   [
-    "restarting, 4 times",
+    "restarting, twice in 1.2 s",
     [
-      [0, seen("restarting", 7)],
-      [9000, seen("restarting", 11)],
+      [0, seen("restarting", 3)],
+      [1200, seen("restarting", 4, "t2")],
     ],
     undefined,
   ],
   [
-    "restarting, 5 times",
+    "restarting for less than a second",
     [
-      [0, seen("restarting", 7)],
-      [9000, seen("restarting", 12)],
+      [0, seen("restarting", 4)],
+      [999, seen("restarting", 4)],
+    ],
+    undefined,
+  ],
+  [
+    "restarting for a second",
+    [
+      [0, seen("restarting", 5)],
+      [1000, seen("restarting", 5)],
     ],
     "s1 ends again and again: restarted 5 times, exit code 3",
   ],
