@@ -15,8 +15,8 @@ export type Outcome =
   | { unavailable: string };
 
 export interface AskOptions {
-  /** Called with each line for people that comes before the answer. */
-  onProgress?: (line: string) => void;
+  /** Called with each line for people that comes before the answer, and with the nodes not serving yet. */
+  onProgress?: (line: string, waitingFor: string[]) => void;
   /** Stops waiting. */
   signal?: AbortSignal;
 }
@@ -38,7 +38,7 @@ export async function askConfigurator(
     const reply = parseReply(line);
     // A command that could not be started leaves the container runtime's words here.
     if (reply === undefined) outcome = { unavailable: line };
-    else if ("progress" in reply) onProgress?.(reply.progress);
+    else if ("progress" in reply) onProgress?.(reply.progress, reply.waitingFor);
     else outcome = "error" in reply ? { refused: reply.error } : reply;
   };
   try {

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import type { ControlReply, ControlRequest } from "./protocol/control";
 import { Configurator } from "./configurator";
 import { paths } from "./paths";
+import type { Report } from "./readiness";
 import { parseGossipEvent } from "./serf";
 
 /** Bound of what Serf's handler may send; Serf's own messages are far smaller. */
@@ -38,6 +39,7 @@ function serveWatch(configurator: Configurator, socket: Socket): Promise<void> {
 
 async function answerControl(configurator: Configurator, socket: Socket): Promise<void> {
   const send = (reply: ControlReply) => void socket.write(`${JSON.stringify(reply)}\n`);
+  const report: Report = (progress, waitingFor) => send({ progress, waitingFor });
   try {
     const request = JSON.parse(await readRequest(socket)) as ControlRequest;
     if (request.do === "status") {
@@ -47,10 +49,10 @@ async function answerControl(configurator: Configurator, socket: Socket): Promis
     } else if (request.do === "watch") {
       await serveWatch(configurator, socket);
     } else if (request.do === "awaitServing") {
-      await configurator.awaitServing(request, (progress) => send({ progress }));
+      await configurator.awaitServing(request, report);
       send({ done: true });
     } else {
-      await configurator.push(request, (progress) => send({ progress }));
+      await configurator.push(request, report);
       send({ done: true });
     }
   } catch (error) {

@@ -11,8 +11,8 @@ const POLL_MS = 50;
 /** How long a person's maintenance or drain may be seen before nobody waits for its end, ms. */
 const HELD_MS = 1000;
 
-/** What somebody who waits may learn: a line for people. */
-export type Report = (line: string) => void;
+/** What somebody who waits may learn: a line for people, and the names of the nodes that do not serve. */
+export type Report = (line: string, waitingFor: string[]) => void;
 
 /**
  * Waits until HAProxy has passed a health check of each node since now, and has let go of every
@@ -56,7 +56,10 @@ export async function waitUntilServing(
     if (Date.now() > deadline) {
       throw new Error(`not serving at the deadline: ${line || "no fresh check yet"}`);
     }
-    if (line && line !== reported) report(`waiting for ${(reported = line)}`);
+    if (line && line !== reported) {
+      const names = unserved.map(({ name }) => name);
+      report(`waiting for ${(reported = line)}`, names);
+    }
     await delay(POLL_MS);
   }
 }

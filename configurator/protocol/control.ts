@@ -26,9 +26,9 @@ export interface PushRequest {
   deadlineMs: number;
 }
 
-/** Any number of progress lines, then one of the others. */
+/** Any number of progress lines, with the names of the nodes that do not serve, then one of the others. */
 export type ControlReply =
-  | { progress: string }
+  | { progress: string; waitingFor: string[] }
   | { done: true; status?: ConfigStatus; cluster?: ClusterView }
   | { error: string };
 

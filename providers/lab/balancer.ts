@@ -12,36 +12,45 @@ const RETRY_MS = 100;
 export function ask(
   balancer: string,
   request: ControlRequest,
-  { log, signal }: Context,
+  { log, signal }: Pick<Context, "log" | "signal">,
+  onWaiting?: (names: string[]) => void,
 ): Promise<Outcome> {
   return askConfigurator(balancer, request, {
-    onProgress: (line) => log("info", line, true),
+    onProgress: (line, waitingFor) => {
+      log("info", line, true);
+      onWaiting?.(waitingFor);
+    },
     signal,
   });
 }
+
+/** Asks once, given the ms that are left; undefined if there is nothing to wait for. */
+type Attempt = (
+  deadlineMs: number,
+  ask: (balancer: string, request: ControlRequest) => Promise<Outcome>,
+) => Promise<Outcome | undefined>;
 
 /**
  * Asks until it is done: a balancer that is starting, or restarts in the middle, is waited for and
  * asked again.
  *
  * @param containers what is waited for: by container id, what it is called in the lab
- * @param attempt asks once, given the ms that are left and what stops it; undefined if there is nothing
- *   to wait for
  * @throws Error with the configurator's refusal, when the operation's time is over, or when a container
- *   stands still or ends again and again, which is said at once
+ *   or an application stands still or ends again and again, which is said at once
  */
 export async function askUntilDone(
   context: Context,
   containers: Record<string, string>,
-  attempt: (deadlineMs: number, context: Context) => Promise<Outcome | undefined>,
+  attempt: Attempt,
 ): Promise<void> {
   const over = new AbortController();
   const signal = AbortSignal.any([context.signal, over.signal]);
   const stack = context.urn.split("::")[0].split(":").at(-1)!;
+  let waitingFor: string[] = [];
   try {
     await Promise.race([
-      insist({ ...context, signal }, attempt),
-      watchContainers(containers, stack, signal),
+      insist({ ...context, signal }, attempt, (names) => (waitingFor = names)),
+      watchContainers(containers, () => waitingFor, stack, signal),
     ]);
   } finally {
     over.abort();
@@ -49,14 +58,16 @@ export async function askUntilDone(
 }
 
 async function insist(
-  context: Context,
-  attempt: (deadlineMs: number, context: Context) => Promise<Outcome | undefined>,
+  { log, signal, timeoutSeconds }: Context,
+  attempt: Attempt,
+  onWaiting: (names: string[]) => void,
 ): Promise<void> {
-  const { signal, timeoutSeconds } = context;
   const seconds = timeoutSeconds || DEFAULT_TIMEOUT_SECONDS;
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
-    const outcome = await attempt(deadline - Date.now(), context);
+    const outcome = await attempt(deadline - Date.now(), (balancer, request) =>
+      ask(balancer, request, { log, signal }, onWaiting),
+    );
     if (outcome === undefined || "done" in outcome) return;
     if ("refused" in outcome) throw new Error(outcome.refused);
     if (Date.now() > deadline) {

@@ -90,15 +90,11 @@ export function compare(
 async function push(inputs: HaproxyConfigProperties, context: Context): Promise<void> {
   const { container, __declaration: declaration, backends: containers } = inputs;
   const members = { [container]: "ha", ...nameById(containers) };
-  await askUntilDone(context, members, (deadlineMs, context) =>
-    ask(container, { do: "push", declaration, containers, deadlineMs }, context).catch(
-      (error: Error) => {
-        if (!isNotFound(error)) throw error;
-        throw new Error(
-          "the balancer's container is gone; make it again with: pulumi up --refresh",
-        );
-      },
-    ),
+  await askUntilDone(context, members, (deadlineMs, ask) =>
+    ask(container, { do: "push", declaration, containers, deadlineMs }).catch((error: Error) => {
+      if (!isNotFound(error)) throw error;
+      throw new Error("the balancer's container is gone; make it again with: pulumi up --refresh");
+    }),
   );
 }
 

@@ -1,6 +1,6 @@
 import { connectEngine, isNotFound } from "../../docker/engine";
 import type { Context, DiffKind, ResourceType } from "../pluginServer";
-import { ask, askUntilDone, nameById } from "./balancer";
+import { askUntilDone, nameById } from "./balancer";
 
 /** Inputs and state alike. */
 export interface NodesReadyProperties {
@@ -59,9 +59,9 @@ async function awaitServing(
   context: Context,
 ): Promise<void> {
   const awaited = Object.fromEntries(names.map((name) => [name, containers[name]]));
-  await askUntilDone(context, nameById(awaited), async (deadlineMs, context) =>
+  await askUntilDone(context, nameById(awaited), async (deadlineMs, ask) =>
     (await isRunning(balancer))
-      ? ask(balancer, { do: "awaitServing", names, deadlineMs }, context)
+      ? ask(balancer, { do: "awaitServing", names, deadlineMs })
       : undefined,
   );
 }

@@ -186,7 +186,8 @@ describe("an update does not wait for what stands still", () => {
     try {
       await looping.start();
       const signal = AbortSignal.timeout(SAID_WITHIN_MS);
-      await expect(watchContainers({ [looping.id]: "s1" }, lab.stack, signal)).rejects.toThrow(
+      const watching = watchContainers({ [looping.id]: "s1" }, () => [], lab.stack, signal);
+      await expect(watching).rejects.toThrow(
         /^s1 ends again and again: restarted [4-9] times, exit code 4; its last line: no such thing$/,
       );
     } finally {

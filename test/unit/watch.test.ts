@@ -1,4 +1,4 @@
-import { Watch, type Seen } from "../../providers/lab/watch";
+import { findLastWords, Watch, type Seen } from "../../providers/lab/watch";
 
 const seen = (Status: string, RestartCount = 0, StartedAt = "t1"): Seen => ({
   Id: "1",
@@ -89,4 +89,37 @@ test.each<[string, [ms: number, seen: Seen][], string | undefined]>([
   const watch = new Watch();
   const judged = looks.map(([at, it]) => watch.judge("s1", it, "dev", at));
   expect(judged.at(-1)).toBe(expected);
+});
+
+/** As s6-svdt prints them, each so many seconds after a moment. */
+const deaths = (...at: number[]) =>
+  at
+    .map((s) => `@4${(0x6b0777c0 + s).toString(16).padStart(15, "0")}1911da43 exitcode 1\n`)
+    .join("");
+
+const loop = "s1's application ends again and again: exitcode 1";
+
+test.each<[string, string[], string | undefined]>([
+  ["never", ["", ""], undefined],
+  ["three times", [deaths(0), deaths(0, 1, 2)], undefined],
+  ["four times in 9 s", [deaths(0), deaths(0, 3, 6, 9)], loop],
+  ["four times in 10 s", [deaths(0), deaths(0, 3, 6, 10)], undefined],
+  ["four times in 3 s, at a second look", [deaths(0, 1, 2, 3), deaths(0, 1, 2, 3)], undefined],
+  ["once more since", [deaths(0, 1, 2, 3), deaths(0, 1, 2, 3, 4)], loop],
+  ["long ago and once more", [deaths(0, 1, 2, 3), deaths(0, 1, 2, 3, 90)], undefined],
+])("an application that ended %s", (_, looks, expected) => {
+  const watch = new Watch();
+  const judged = looks.map((text) => watch.judgeApplication("s1", text));
+  expect(judged.at(-1)).toBe(expected);
+});
+
+test.each([
+  ["serf: ready\n", undefined],
+  ["app: listening\nserf: joined\n", "listening"],
+  [
+    "app: TypeError: no such thing\napp:     at main\napp: \napp: Node.js v20.19\n",
+    "TypeError: no such thing",
+  ],
+])("the last words of an application in the log %j", (log, words) => {
+  expect(findLastWords(log)).toBe(words);
 });
