@@ -5,6 +5,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { parseCommand, runCommand, UsageError } from "../cli/command";
 import { benchApply } from "./apply";
 import { benchDeploy } from "./deploy";
 import { benchGrowth } from "./growth";
@@ -35,7 +36,7 @@ function choose(words: string[]): string[] {
   const known = Object.keys(SECTIONS);
   const unknown = words.find((word) => !known.includes(word));
   if (unknown !== undefined) {
-    throw new Error(`there is no section ${unknown}; there is: ${known.join(", ")}`);
+    throw new UsageError(`there is no section ${unknown}; there is: ${known.join(", ")}`);
   }
   return words.length === 0 ? known : words;
 }
@@ -74,10 +75,15 @@ async function bench(words: string[]): Promise<boolean> {
   return failures.length === 0;
 }
 
-bench(process.argv.slice(2)).then(
-  (isWhole) => process.exit(isWhole ? 0 : 1),
-  (error: Error) => {
-    console.error(error.message);
-    process.exit(1);
-  },
-);
+const USAGE = `usage: npm run bench [-- SECTION…]
+
+Measures this lab beside its peers and writes bench/results/bench.md. The sections:
+
+${Object.entries(SECTIONS)
+  .map(([name, { title }]) => `  ${name.padEnd(12)}${title}`)
+  .join("\n")}`;
+
+runCommand(async () => {
+  const { positionals } = parseCommand(USAGE, { allowPositionals: true });
+  return (await bench(positionals)) ? 0 : 1;
+});

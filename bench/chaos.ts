@@ -7,6 +7,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { parseCommand, runCommand, UsageError } from "../cli/command";
 import { LabCheckout } from "../test/support/checkout";
 import { FAULTS, settle, type Fault } from "../test/support/faults";
 import { names } from "../test/support/observe";
@@ -44,10 +45,24 @@ async function prepare(lab: LabCheckout, { nodes }: Fault): Promise<void> {
   await settle(lab);
 }
 
-async function chaos(words: string[]): Promise<boolean> {
-  const chosen = FAULTS.filter(
+const USAGE = `usage: npm run chaos [-- WORD…]
+
+Tries every fault under load, or those with one of the words in their names, and writes a table and a page with
+plots. The faults:
+
+${FAULTS.map(({ name }) => `  ${name}`).join("\n")}`;
+
+function choose(words: string[]): Fault[] {
+  const unknown = words.find((word) => !FAULTS.some(({ name }) => name.includes(word)));
+  if (unknown !== undefined)
+    throw new UsageError(`no fault has ${unknown} in its name\n\n${USAGE}`);
+  return FAULTS.filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   );
+}
+
+async function chaos(words: string[]): Promise<boolean> {
+  const chosen = choose(words);
   const results = resolve(__dirname, "results");
   mkdirSync(results, { recursive: true });
   const trials: Trial[] = [];
@@ -79,10 +94,7 @@ async function chaos(words: string[]): Promise<boolean> {
   return failures.length === 0 && trials.every((trial) => judge(trial).broken.length === 0);
 }
 
-chaos(process.argv.slice(2)).then(
-  (isWhole) => process.exit(isWhole ? 0 : 1),
-  (error: Error) => {
-    console.error(error.message);
-    process.exit(1);
-  },
-);
+runCommand(async () => {
+  const { positionals } = parseCommand(USAGE, { allowPositionals: true });
+  return (await chaos(positionals)) ? 0 : 1;
+});

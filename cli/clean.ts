@@ -1,5 +1,5 @@
-/** `npm run clean [-- --stack NAME]`: takes a lab down, `dev` unless named, and removes its images. */
-import { parseArgs } from "node:util";
+/** `npm run clean [-- --yes] [--stack NAME]`: takes a lab down and removes its images. */
+import { createInterface } from "node:readline/promises";
 import { connectEngine, isNotFound } from "../docker/engine";
 import { removeContainer } from "../docker/remove";
 import { isInterrupted } from "../state/interruption";
@@ -11,21 +11,38 @@ import {
   type RecordedImage,
 } from "../state/records";
 import { repair } from "./repair";
-import { readPulumi, runPulumi } from "./runPulumi";
-import { runCommand } from "./stack";
+import { runPulumi } from "./runPulumi";
+import { parseCommand, runCommand } from "./command";
+import { chooseStack } from "./stack";
+
+const USAGE = `usage: npm run clean [-- --yes] [--stack NAME]
+
+Takes a lab down, with its nodes added by hand and its images. In a terminal it asks before.
+
+  --yes         without asking
+  --stack NAME  the lab's stack; the selected one without it`;
 
 async function clean(stack: string): Promise<void> {
-  const stacks = readPulumi("stack", "ls") as { name: string }[];
-  if (!stacks.some(({ name }) => name === stack)) {
-    console.log(`There is no stack ${stack}.`);
-    return;
-  }
   if (isInterrupted(stack)) await repair(stack);
   await announceHandMade(stack);
   // Before their record goes with the lab; past states have those of earlier updates and labs.
   const images = [readDeployment(stack), ...readPastDeployments(stack)].flatMap(listImages);
   await runPulumi("destroy", "--stack", stack, "--yes", "--skip-preview");
   await removeImages(images);
+}
+
+/** Only a terminal has somebody who can answer. */
+async function isWanted(stack: string): Promise<boolean> {
+  if (!process.stdin.isTTY) return true;
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    const answer = await terminal.question(
+      `Take the lab of stack ${stack} down, with its images? [y/N] `,
+    );
+    return /^y(es)?$/i.test(answer.trim());
+  } finally {
+    terminal.close();
+  }
 }
 
 /** Nodes added by hand go with the lab's network; one that never started is not on it yet. */
@@ -56,5 +73,9 @@ async function removeImages(recorded: RecordedImage[]): Promise<void> {
   }
 }
 
-const options = { stack: { type: "string", default: "dev" } } as const;
-runCommand(() => clean(parseArgs({ options }).values.stack));
+runCommand(async () => {
+  const options = { stack: { type: "string" }, yes: { type: "boolean", default: false } } as const;
+  const { values } = parseCommand(USAGE, { options });
+  const stack = chooseStack(values.stack);
+  if (values.yes || (await isWanted(stack))) await clean(stack);
+});

@@ -1,10 +1,10 @@
 /** `npm run live [-- --port N] [--stack NAME]`: a page on 127.0.0.1 that shows the lab as it moves. */
-import { parseArgs } from "node:util";
 import { findLab, requireBalancer } from "./lab";
 import { followLab } from "./live/follow";
 import { NOTHING_YET, viewOf } from "./live/model";
 import { LiveServer } from "./live/server";
-import { chooseStack, runCommand } from "./stack";
+import { parseCommand, runCommand, UsageError } from "./command";
+import { chooseStack } from "./stack";
 
 const USAGE = `usage: npm run live [-- --port PORT] [--stack NAME]
 
@@ -31,24 +31,18 @@ async function live(port: number, stack: string): Promise<void> {
   server.close();
 }
 
-/** @throws Error when it is not a port */
+/** @throws UsageError when it is not a port */
 export function readPort(text: string | undefined): number {
   if (text === undefined) return 0;
   const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
   if (port >= 1 && port <= 65535) return port;
-  const error = new Error(`--port: got ${JSON.stringify(text)}, expected a port from 1 to 65535`);
-  throw Object.assign(error, { code: "ERR_PARSE_ARGS_INVALID_OPTION_VALUE" });
+  throw new UsageError(`--port: got ${JSON.stringify(text)}, expected a port from 1 to 65535`);
 }
 
 if (require.main === module) {
   runCommand(async () => {
-    const options = {
-      port: { type: "string" },
-      stack: { type: "string" },
-      help: { type: "boolean", short: "h" },
-    } as const;
-    const { port, stack, help } = parseArgs({ options }).values;
-    if (help) console.log(USAGE);
-    else await live(readPort(port), chooseStack(stack));
+    const options = { port: { type: "string" }, stack: { type: "string" } } as const;
+    const { port, stack } = parseCommand(USAGE, { options }).values;
+    await live(readPort(port), chooseStack(stack));
   });
 }

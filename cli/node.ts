@@ -4,18 +4,23 @@
  */
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { KEY_FILE } from "../config/member";
 import { connectEngine, isNotFound } from "../docker/engine";
 import { removeContainer } from "../docker/remove";
 import type { Lab, LabContainer } from "../state/inventory";
 import { findLab, readCluster, requireBalancer } from "./lab";
 import { chooseRemoval, describeContainer, planAddition, serves, type Addition } from "./nodePlan";
-import { chooseStack, runCommand } from "./stack";
+import { parseCommand, runCommand, UsageError } from "./command";
+import { chooseStack } from "./stack";
 import { compareViews } from "./statusPlan";
 import { formatTable } from "./table";
 
-const USAGE = "usage: npm run node -- add NAME… | remove NAME… | list [--stack STACK]";
+const USAGE = `usage: npm run node -- add NAME… | remove NAME… | list [--stack NAME]
+
+Web nodes beside those that are declared. add ends when the balancer sends the node requests, remove when its
+last requests are answered.
+
+  --stack NAME  the lab's stack; the selected one without it`;
 
 /** The balancer's first check of a node comes within a second; starting it may take longer. */
 const SERVING_WITHIN_MS = 60_000;
@@ -99,7 +104,7 @@ async function describeNode(name: string, stack: string, balancer: LabContainer)
   );
 }
 
-/** Stops a node, which says goodbye and ends its requests, and removes its container. */
+/** Stops a node, which leaves and ends its requests, and removes its container. */
 async function remove(name: string, stack: string): Promise<void> {
   const { id, containerName } = chooseRemoval(name, await findLab(stack));
   const container = connectEngine().getContainer(id);
@@ -126,10 +131,10 @@ async function list(stack: string): Promise<void> {
 
 async function main(): Promise<void> {
   const options = { stack: { type: "string" } } as const;
-  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const { values, positionals } = parseCommand(USAGE, { options, allowPositionals: true });
   const [command, ...names] = positionals;
   const isWhole = command === "list" ? names.length === 0 : names.length > 0;
-  if (!["add", "remove", "list"].includes(command) || !isWhole) throw new Error(USAGE);
+  if (!["add", "remove", "list"].includes(command) || !isWhole) throw new UsageError(USAGE);
   const stack = chooseStack(values.stack);
   if (command === "list") return list(stack);
   for (const name of names) await (command === "add" ? add : remove)(name, stack);

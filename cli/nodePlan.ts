@@ -7,6 +7,7 @@ import { imageNames, STACK_LABEL } from "../config/topology";
 import { isServing, type ClusterView } from "../configurator/protocol/control";
 import { NODE_NAME } from "../haproxy/render";
 import type { Lab, LabContainer } from "../state/inventory";
+import { UsageError } from "./command";
 
 /** A node to add. */
 export interface Addition {
@@ -19,13 +20,13 @@ export interface Addition {
 /**
  * Gives a new node its container's name and an address.
  *
- * @throws Error that says why the name is not to be had, or that no address is
+ * @throws UsageError for what is no name, Error that says why it is not to be had, or that no address is
  */
 export function planAddition(name: string, lab: Lab, cluster: ClusterView): Addition {
   const { stack, namePrefix, containers } = lab;
   if (!NODE_NAME.test(name)) {
     const allowed = "1 to 63 of a-z 0-9 and, inside, -";
-    throw new Error(`the node name ${JSON.stringify(name)} is not allowed; a name is ${allowed}`);
+    throw new UsageError(`node name: got ${JSON.stringify(name)}, expected ${allowed}`);
   }
   const declared = cluster.declared.map((node) => node.name);
   if (declared.includes(name)) {
@@ -151,5 +152,5 @@ export function chooseRemoval(name: string, { stack, containers }: Lab): LabCont
   }
   const byHand = containers.filter(({ origin }) => origin === "hand").map((it) => it.name);
   const there = byHand.join(", ") || "none";
-  throw new Error(`there is no node ${name} added by hand; there is: ${there}`);
+  throw new UsageError(`there is no node ${name} added by hand; there is: ${there}`);
 }

@@ -2,7 +2,6 @@
  * `npm run repair`: clears away what an interrupted update left, so that the next one completes.
  * What a state records is never touched, so a lab that runs keeps serving.
  */
-import { parseArgs } from "node:util";
 import { readBackend } from "../state/backend";
 import { mendRecords } from "../state/halfWritten";
 import { locateLocks, whileHolding } from "../state/locks";
@@ -10,7 +9,8 @@ import { endOrphans } from "../state/orphans";
 import { listUnfinished, readDeployment, type PastUpdate } from "../state/records";
 import { removeUnrecorded, type Evidence } from "../state/unrecorded";
 import { readPulumi, runPulumi } from "./runPulumi";
-import { chooseStack, runCommand } from "./stack";
+import { parseCommand, runCommand } from "./command";
+import { chooseStack } from "./stack";
 
 const say = (line: string) => console.log(line);
 
@@ -96,7 +96,13 @@ async function refreshAfterInterruption(
   return true;
 }
 
+const USAGE = `usage: npm run repair [-- --stack NAME]
+
+Clears away what an interrupted update left, so that the next one completes. A lab that runs keeps serving.
+
+  --stack NAME  the lab's stack; the selected one without it`;
+
 if (require.main === module) {
   const options = { stack: { type: "string" } } as const;
-  runCommand(() => repair(parseArgs({ options }).values.stack));
+  runCommand(() => repair(parseCommand(USAGE, { options }).values.stack));
 }

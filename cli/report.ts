@@ -1,7 +1,7 @@
 /** `npm run report`: the course's deliverables, collected: `logs/` and `report/`. */
 import { constants } from "node:os";
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { parseCommand, UsageError } from "./command";
 import { browserStep, openBrowser } from "./browser";
 import { findLab } from "./lab";
 import { describeWalk } from "./report/describe";
@@ -9,7 +9,7 @@ import type { Report } from "./report/document";
 import { reportHere } from "./report/here";
 import { toHtml } from "./report/html";
 import { toMarkdown } from "./report/markdown";
-import { Output, UsageError } from "./report/output";
+import { Output } from "./report/output";
 import { withOwnLab } from "./report/ownLab";
 import { TASKS, type Task } from "./report/tasks";
 import { nodesFor, walk } from "./report/walk";
@@ -26,7 +26,7 @@ DIR/logs with the evidence of each task and DIR/report with report.md and index.
   --here         collect the evidence of the lab that runs now; changes nothing in it
   --stack STACK  the lab for --here; the selected stack without it
   --out DIR      where report/ and logs/ go; the current folder without it
-  --help         this text`;
+`;
 
 const began = Date.now();
 
@@ -42,24 +42,22 @@ const options = {
   here: { type: "boolean", default: false },
   stack: { type: "string" },
   out: { type: "string", default: "." },
-  help: { type: "boolean", default: false },
 } as const;
 
 function readArguments() {
-  try {
-    const { values } = parseArgs({ options });
-    if (values.here && values.task !== undefined) throw new Error("--task: not with --here");
-    if (!values.here && values.stack !== undefined) throw new Error("--stack: only with --here");
-    return { ...values, tasks: chooseTasks(values.task) };
-  } catch (cause) {
-    throw new UsageError(`${(cause as Error).message}\n\n${USAGE}`, { cause });
-  }
+  const { values } = parseCommand(USAGE, { options });
+  const refuse = (reason: string) => new UsageError(`${reason}\n\n${USAGE}`);
+  if (values.here && values.task !== undefined) throw refuse("--task: not with --here");
+  if (!values.here && values.stack !== undefined) throw refuse("--stack: only with --here");
+  return { ...values, tasks: chooseTasks(values.task) };
 }
 
 function chooseTasks(asked: string | undefined): Task[] {
   const tasks = TASKS.filter(({ number }) => asked === undefined || String(number) === asked);
   if (tasks.length > 0) return tasks;
-  throw new Error(`--task: got ${asked}, expected a number from 0 to ${TASKS.length - 1}`);
+  throw new UsageError(
+    `--task: got ${asked}, expected a number from 0 to ${TASKS.length - 1}\n\n${USAGE}`,
+  );
 }
 
 /** The command was told to end. */
@@ -82,8 +80,7 @@ function listenForSignals(): AbortSignal {
 }
 
 async function report(): Promise<void> {
-  const { help, here, stack, out, tasks } = readArguments();
-  if (help) return console.log(USAGE);
+  const { here, stack, out, tasks } = readArguments();
   // npm runs a script at the checkout's root, wherever it was called.
   const folder = resolve(process.env.INIT_CWD ?? ".", out);
   const output = new Output(folder);

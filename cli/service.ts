@@ -2,7 +2,6 @@
  * `npm run service -- restart s1 serf | list s1 [--stack NAME]`: the processes that s6 keeps running
  * in a container of the lab.
  */
-import { parseArgs } from "node:util";
 import { connectEngine, runInContainer } from "../docker/engine";
 import type { LabContainer } from "../state/inventory";
 import { findLab } from "./lab";
@@ -13,10 +12,15 @@ import {
   parseServices,
   type Service,
 } from "./servicePlan";
-import { chooseStack, runCommand } from "./stack";
+import { parseCommand, runCommand, UsageError } from "./command";
+import { chooseStack } from "./stack";
 import { formatTable } from "./table";
 
-const USAGE = "usage: npm run service -- restart MEMBER SERVICE | list MEMBER [--stack STACK]";
+const USAGE = `usage: npm run service -- restart MEMBER SERVICE | list MEMBER [--stack NAME]
+
+The processes that s6 keeps running in a container of the lab. restart waits until the new one runs.
+
+  --stack NAME  the lab's stack; the selected one without it`;
 const RUNNING_WITHIN_MS = 30_000;
 
 /** Runs a command as root: s6's control files are root's. @throws if it does not succeed */
@@ -65,10 +69,10 @@ async function list(member: LabContainer): Promise<void> {
 
 async function main(): Promise<void> {
   const options = { stack: { type: "string" } } as const;
-  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const { values, positionals } = parseCommand(USAGE, { options, allowPositionals: true });
   const [command, name, service] = positionals;
   const wanted = { restart: 3, list: 2 }[command];
-  if (wanted !== positionals.length) throw new Error(USAGE);
+  if (wanted !== positionals.length) throw new UsageError(USAGE);
   const member = chooseMember(name, await findLab(chooseStack(values.stack)));
   return command === "list" ? list(member) : restart(member, service);
 }

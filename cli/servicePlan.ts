@@ -1,5 +1,6 @@
 /** What `npm run service` reads and decides, as functions on plain data. */
 import type { Lab, LabContainer } from "../state/inventory";
+import { UsageError } from "./command";
 
 /** One process that s6 keeps running in a container. */
 export interface Service {
@@ -26,21 +27,21 @@ export function parseServices(text: string): Service[] {
     });
 }
 
-/** @throws Error that names the members there are, or says that this one's container does not run */
+/** @throws UsageError that names the members there are, or says that this one's container does not run */
 export function chooseMember(name: string, { stack, containers }: Lab): LabContainer {
   const member = containers.find((it) => it.name === name);
   if (member === undefined) {
     const there = containers.map((it) => it.name).join(", ") || "none";
-    throw new Error(`stack ${stack} has no member ${name}; there is: ${there}`);
+    throw new UsageError(`stack ${stack} has no member ${name}; there is: ${there}`);
   }
   if (member.state === "running") return member;
   throw new Error(`${name} does not run: its container ${member.containerName} is ${member.state}`);
 }
 
-/** @throws Error that names the services there are */
+/** @throws UsageError that names the services there are */
 export function chooseService(name: string, member: string, services: Service[]): Service {
   const service = services.find((it) => it.name === name);
   if (service !== undefined) return service;
   const there = services.map((it) => it.name).join(", ");
-  throw new Error(`${member} has no service ${name}; there is: ${there}`);
+  throw new UsageError(`${member} has no service ${name}; there is: ${there}`);
 }

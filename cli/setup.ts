@@ -1,6 +1,7 @@
 /** `npm run setup`: everything the lab needs, step by step. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { parseCommand, runCommand } from "./command";
 import { baseImage } from "./setup/baseImage";
 import { asRoot, run } from "./setup/commands";
 import { dockerEngine } from "./setup/dockerEngine";
@@ -40,9 +41,16 @@ async function removeLeftovers(): Promise<void> {
   await run(asRoot(remove) ?? remove);
 }
 
+const USAGE = `usage: npm run setup [-- --retry-downloads]
+
+Sets up what is missing: a Docker engine, the Pulumi CLI, the Docker plugin, the base image.
+
+  --retry-downloads  try again to download what could not be`;
+
 if (require.main === module) {
-  setUp({ retryDownloads: process.argv.includes("--retry-downloads") }).catch((error: Error) => {
-    console.error(`\n${error.message}`);
-    process.exit(1);
+  const options = { "retry-downloads": { type: "boolean", default: false } } as const;
+  runCommand(() => {
+    const { values } = parseCommand(USAGE, { options });
+    return setUp({ retryDownloads: values["retry-downloads"] });
   });
 }

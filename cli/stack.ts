@@ -1,4 +1,5 @@
-/** Which stack an operator command works on, and how a command ends. */
+/** Which stack a command works on. */
+import { UsageError } from "./command";
 import { readPulumi } from "./runPulumi";
 
 /** The stack of a fresh clone. */
@@ -34,17 +35,7 @@ export function chooseStack(asked: string | undefined): string {
 
 function noSuchStack(stack: string, stacks: ListedStack[]): Error {
   const there = stacks.map(({ name }) => name).join(", ") || "none";
-  return new Error(`there is no stack ${stack}; there is: ${there}`);
-}
-
-/** Runs an operator command, which gives the process's exit code unless that is 0; 2 for wrong options. */
-export function runCommand(work: () => Promise<number | void>): void {
-  Promise.resolve()
-    .then(work)
-    .then((code) => (process.exitCode = code ?? 0))
-    .catch((error: Error) => {
-      console.error(`\n${error.message}`);
-      const isUsage = "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
-      process.exit(isUsage ? 2 : 1);
-    });
+  return new UsageError(
+    `--stack: got ${stack}, expected one of the stacks that there are: ${there}`,
+  );
 }

@@ -4,13 +4,13 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { isInterrupted } from "../state/interruption";
 import { repair } from "./repair";
 import { readPulumi, runPulumi } from "./runPulumi";
 import { setUp } from "./setup";
 import { checkout } from "./setup/places";
-import { chooseFrom, FIRST_STACK, runCommand, type ListedStack } from "./stack";
+import { parseCommand, runCommand } from "./command";
+import { chooseFrom, FIRST_STACK, type ListedStack } from "./stack";
 
 const USAGE = `usage: npm start [-- --stack NAME]
 
@@ -22,7 +22,7 @@ export function describeOutputs(outputs: Record<string, unknown>): string[] {
   const titles: [string, string][] = [
     ["url", "The lab"],
     ["statsUrl", "HAProxy's statistics"],
-    ["adminAddress", "HAProxy's admin socket"],
+    ["adminAddress", "HAProxy's admin CLI"],
     ["nodeNames", "Web nodes"],
     ["nodeUrls", "Each node by itself"],
   ];
@@ -102,10 +102,7 @@ async function start(asked: string | undefined): Promise<void> {
 }
 
 if (require.main === module) {
-  runCommand(async () => {
-    const options = { stack: { type: "string" }, help: { type: "boolean", short: "h" } } as const;
-    const { stack, help } = parseArgs({ options }).values;
-    if (help) console.log(USAGE);
-    else await start(stack);
-  });
+  runCommand(() =>
+    start(parseCommand(USAGE, { options: { stack: { type: "string" } } }).values.stack),
+  );
 }

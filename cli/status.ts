@@ -1,21 +1,23 @@
 /**
- * `npm run status [-- --watch] [--stack NAME]`: each node as it is declared, in gossip, in /nodes, in
- * haproxy.cfg and in HAProxy. Ends with 0 when all agree.
+ * `npm run status [-- --watch | --json] [--stack NAME]`: each node as it is declared, in gossip, in /nodes, in
+ * haproxy.cfg and in HAProxy.
  */
-import { parseArgs } from "node:util";
 import { findLab, readCluster, requireBalancer } from "./lab";
 import { followLab } from "./live/follow";
 import { viewOf } from "./live/model";
 import { drawText } from "./live/terminal";
-import { chooseStack, runCommand } from "./stack";
+import { parseCommand, runCommand, UsageError } from "./command";
+import { chooseStack } from "./stack";
 import { compareViews } from "./statusPlan";
 import { formatTable } from "./table";
 
-const USAGE = `usage: npm run status [-- --watch] [--stack NAME]
+const USAGE = `usage: npm run status [-- --watch | --json] [--stack NAME]
 
-Shows each node as every part of the lab sees it, and ends with 0 when all agree, with 1 when not.
+Shows each node as every part of the lab sees it. It ends with 0 when all agree, with 1 when not, with 3
+when it could not look.
 
   --watch       go on, with the requests a second and what happens; Ctrl-C ends it
+  --json        the same for a program: stack, nodes, disagreements
   --stack NAME  the lab's stack; the selected one without it`;
 
 const REDRAW_EVERY_MS = 250;
@@ -42,23 +44,31 @@ async function watch(stack: string): Promise<void> {
   await followLab(containerName, draw, end.signal);
 }
 
-async function status(stack: string): Promise<number> {
+/** How the command ends when it could not look. */
+const COULD_NOT_LOOK = 3;
+
+async function status(stack: string, isJson: boolean): Promise<number> {
   const lab = await findLab(stack);
   const cluster = await readCluster(requireBalancer(lab));
   const { header, rows, disagreements } = compareViews(cluster, lab.containers);
-  const verdict = disagreements.length > 0 ? disagreements : ["All agree."];
-  console.log([`stack ${stack}`, "", ...formatTable(header, rows), "", ...verdict].join("\n"));
+  if (isJson) {
+    const nodes = rows.map((row) => Object.fromEntries(row.map((cell, i) => [header[i], cell])));
+    console.log(JSON.stringify({ stack, nodes, disagreements }, undefined, 2));
+  } else {
+    const verdict = disagreements.length > 0 ? disagreements : ["All agree."];
+    console.log([`stack ${stack}`, "", ...formatTable(header, rows), "", ...verdict].join("\n"));
+  }
   return disagreements.length > 0 ? 1 : 0;
 }
 
 runCommand(async () => {
   const options = {
     stack: { type: "string" },
-    watch: { type: "boolean" },
-    help: { type: "boolean", short: "h" },
+    watch: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
   } as const;
-  const { values } = parseArgs({ options });
-  if (values.help) return console.log(USAGE);
+  const { values } = parseCommand(USAGE, { options });
+  if (values.watch && values.json) throw new UsageError(`--json: not with --watch\n\n${USAGE}`);
   const stack = chooseStack(values.stack);
-  return values.watch ? watch(stack) : status(stack);
-});
+  return values.watch ? watch(stack) : status(stack, values.json);
+}, COULD_NOT_LOOK);

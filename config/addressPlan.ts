@@ -28,7 +28,7 @@ export function parseSubnet(text: string): Subnet | string {
   const allowed = `an IPv4 network such as 192.168.42.0/24, from a /${MIN_PREFIX} to a /${MAX_PREFIX}`;
   const parsed = parseCidr(text);
   if (!parsed || parsed.bitmask < MIN_PREFIX || parsed.bitmask > MAX_PREFIX) return allowed;
-  if (parsed.toString() !== text) return `its network address is ${parsed.toString()}`;
+  if (parsed.toString() !== text) return `its network address, ${parsed.toString()}`;
   // Docker takes these too, and breaks the host's loopback with 127.0.0.0/24.
   const first = Number(text.split(".", 1));
   if (first === 0 || first === 127 || first >= 224) return `${allowed}, not reserved or loopback`;

@@ -80,7 +80,7 @@ export function refusal(config: LabConfig, key: keyof LabConfig, allowed: string
   const value = config[key];
   const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
   const short = shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown;
-  return `${key}: ${short} is not allowed; ${allowed}`;
+  return `${key}: got ${short}, expected ${allowed}`;
 }
 
 /**
@@ -102,7 +102,7 @@ export function refuseIfAny(problems: string[]): void {
  * Checks ranges and what must fit together.
  *
  * @returns the same configuration
- * @throws pulumi.RunError with a line for each value that is not allowed
+ * @throws pulumi.RunError with a line for each value that is refused
  */
 export function checkConfig(config: LabConfig): LabConfig {
   const problems: string[] = [];

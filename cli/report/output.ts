@@ -10,11 +10,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { UsageError } from "../command";
 
 const FOLDERS = ["logs", "report"];
-
-/** A call that cannot be understood. */
-export class UsageError extends Error {}
 
 /**
  * Files beside their later place until all are there: who is interrupted leaves nothing half done.

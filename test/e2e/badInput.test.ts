@@ -113,12 +113,12 @@ test("values that are not allowed, all at once", async () => {
     serverTimeout: 99,
   };
   const problems = [
-    `nodeCount: 0 is not allowed; a number of nodes that ${lab.config.subnet} holds, from 1 to 212`,
-    'namePrefix: "a..b" is not allowed; nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
-    'publishAddress: "localhost" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all',
-    "httpPort: 65536 is not allowed; a port from 1 to 65535",
-    "serverTimeout: 99 is not allowed; milliseconds from 100 to 60000",
-    `adminPort: ${lab.config.adminPort} is not allowed; a port that statsPort does not have: set one of the two to another port`,
+    `nodeCount: got 0, expected a number of nodes that ${lab.config.subnet} holds, from 1 to 212`,
+    'namePrefix: got "a..b", expected nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
+    'publishAddress: got "localhost", expected an IPv4 address of this host, or 0.0.0.0 for all',
+    "httpPort: got 65536, expected a port from 1 to 65535",
+    "serverTimeout: got 99, expected milliseconds from 100 to 60000",
+    `adminPort: got ${lab.config.adminPort}, expected a port that statsPort does not have: set one of the two to another port`,
   ];
   await withConfig(change, async () => {
     expect(await refusedBy("preview")).toEqual(problems);
@@ -129,7 +129,7 @@ test("values that are not allowed, all at once", async () => {
 
 test("a subnet that is none", async () => {
   const problem =
-    'subnet: "10.0.0.0/27" is not allowed; ' +
+    'subnet: got "10.0.0.0/27", expected ' +
     "an IPv4 network such as 192.168.42.0/24, from a /20 to a /26";
   await withConfig({ subnet: "10.0.0.0/27" }, async () => {
     expect(await refusedBy("preview")).toEqual([problem]);
@@ -152,7 +152,7 @@ test("a value of a wrong type, in Pulumi's own words", async () => {
 test("an address that this host does not have", async () => {
   await withConfig({ publishAddress: "192.0.2.1" }, async () => {
     expect(await refusedBy("preview")).toEqual([
-      'publishAddress: "192.0.2.1" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all',
+      'publishAddress: got "192.0.2.1", expected an IPv4 address of this host, or 0.0.0.0 for all',
     ]);
   });
   await expectUntouched();
@@ -197,11 +197,11 @@ test("names, a subnet and a port that another container and network hold", async
   const foreign = { name: "held-by-another-s2", subnet, publish: httpPort };
   const change = { namePrefix: "held-by-another-", subnet, httpPort };
   const problems = [
-    `subnet: "${subnet}" is not allowed; a subnet that no other Docker network overlaps ` +
+    `subnet: got "${subnet}", expected a subnet that no other Docker network overlaps ` +
       `(network foreign-e2e-input has ${subnet})`,
-    'namePrefix: "held-by-another-" is not allowed; a prefix whose names are free, or remove what ' +
+    'namePrefix: got "held-by-another-", expected a prefix whose names are free, or remove what ' +
       "holds them (container held-by-another-s2)",
-    `httpPort: ${httpPort} is not allowed; a free port ` +
+    `httpPort: got ${httpPort}, expected a free port ` +
       `(container held-by-another-s2 publishes 127.0.0.1:${httpPort})`,
   ];
   await withForeign(foreign, () =>
@@ -227,7 +227,7 @@ test("a port that another program listens on; a port of the lab's own is none", 
   try {
     await withConfig({ statsPort, nodePorts: portOf(lab, "nodePorts") + 1 }, async () => {
       expect(await refusedBy("preview")).toEqual([
-        `statsPort: ${statsPort} is not allowed; a free port ` +
+        `statsPort: got ${statsPort}, expected a free port ` +
           `(another program on this host has 127.0.0.1:${statsPort})`,
       ]);
     });

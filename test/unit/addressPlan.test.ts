@@ -71,7 +71,7 @@ test.each([
   ["10.0.0.0/8", "an IPv4 network such as 192.168.42.0/24, from a /20 to a /26"],
   ["300.1.1.0/24", "an IPv4 network such as 192.168.42.0/24, from a /20 to a /26"],
   ["fd00::/24", "an IPv4 network such as 192.168.42.0/24, from a /20 to a /26"],
-  ["192.168.42.7/24", "its network address is 192.168.42.0/24"],
+  ["192.168.42.7/24", "its network address, 192.168.42.0/24"],
 ])("subnet %j is refused", (text, allowed) => {
   expect(parseSubnet(text)).toBe(allowed);
 });

@@ -69,83 +69,80 @@ test("every key has a description", () => {
 test.each<[Partial<LabConfig>, string]>([
   [
     { nodeCount: 0 },
-    "nodeCount: 0 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
+    "nodeCount: got 0, expected a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
   ],
   [
     { nodeCount: -1 },
-    "nodeCount: -1 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
+    "nodeCount: got -1, expected a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
   ],
   [
     { nodeCount: 213 },
-    "nodeCount: 213 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
+    "nodeCount: got 213, expected a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
   ],
   [
     { nodeCount: 2.5 },
-    "nodeCount: 2.5 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
+    "nodeCount: got 2.5, expected a number of nodes that 192.168.42.0/24 holds, from 1 to 212",
   ],
   [
     { subnet: "192.168.42.5/24" },
-    'subnet: "192.168.42.5/24" is not allowed; its network address is 192.168.42.0/24',
+    'subnet: got "192.168.42.5/24", expected its network address, 192.168.42.0/24',
   ],
   [
     { namePrefix: "a b" },
-    'namePrefix: "a b" is not allowed; nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
+    'namePrefix: got "a b", expected nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
   ],
   [
     { namePrefix: "a..b" },
-    'namePrefix: "a..b" is not allowed; nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
+    'namePrefix: got "a..b", expected nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes',
   ],
   [
     { namePrefix: "a".repeat(100) },
-    `namePrefix: "${"a".repeat(79)}… is not allowed; nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes`,
+    `namePrefix: got "${"a".repeat(79)}…, expected nothing, or up to 31 of a-z 0-9, after them . _ __ or dashes`,
   ],
   [
     { stack: "-x" },
-    'stack: "-x" is not allowed; a name that can be an image\'s tag: it begins with a letter, a digit or _',
+    'stack: got "-x", expected a name that can be an image\'s tag: it begins with a letter, a digit or _',
   ],
   [
     { subnet: "127.0.0.0/24" },
-    'subnet: "127.0.0.0/24" is not allowed; an IPv4 network such as 192.168.42.0/24, from a /20 to a /26, not reserved or loopback',
+    'subnet: got "127.0.0.0/24", expected an IPv4 network such as 192.168.42.0/24, from a /20 to a /26, not reserved or loopback',
   ],
   [
     { subnet: "10.0.0.0/27" },
-    'subnet: "10.0.0.0/27" is not allowed; an IPv4 network such as 192.168.42.0/24, from a /20 to a /26',
+    'subnet: got "10.0.0.0/27", expected an IPv4 network such as 192.168.42.0/24, from a /20 to a /26',
   ],
   [
     { publishAddress: "localhost" },
-    'publishAddress: "localhost" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all',
+    'publishAddress: got "localhost", expected an IPv4 address of this host, or 0.0.0.0 for all',
   ],
   [
     { adminAddress: "" },
-    'adminAddress: "" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all',
+    'adminAddress: got "", expected an IPv4 address of this host, or 0.0.0.0 for all',
   ],
-  [{ httpPort: 0 }, "httpPort: 0 is not allowed; a port from 1 to 65535"],
-  [{ adminPort: 65536 }, "adminPort: 65536 is not allowed; a port from 1 to 65535"],
+  [{ httpPort: 0 }, "httpPort: got 0, expected a port from 1 to 65535"],
+  [{ adminPort: 65536 }, "adminPort: got 65536, expected a port from 1 to 65535"],
   [
     { statsPort: 80 },
-    "statsPort: 80 is not allowed; a port that httpPort does not have: set one of the two to another port",
+    "statsPort: got 80, expected a port that httpPort does not have: set one of the two to another port",
   ],
-  [{ httpPort: 4001 }, "httpPort: 4001 is not allowed; a port outside the nodes' own 4000-4001"],
+  [{ httpPort: 4001 }, "httpPort: got 4001, expected a port outside the nodes' own 4000-4001"],
   [
     { nodePorts: 65535 },
-    "nodePorts: 65535 is not allowed; 0, or a first port from 1 to 65534 for 2 nodes",
+    "nodePorts: got 65535, expected 0, or a first port from 1 to 65534 for 2 nodes",
   ],
-  [
-    { nodePorts: -1 },
-    "nodePorts: -1 is not allowed; 0, or a first port from 1 to 65534 for 2 nodes",
-  ],
-  [{ serverTimeout: 99 }, "serverTimeout: 99 is not allowed; milliseconds from 100 to 60000"],
-  [{ rollingSteps: 0 }, "rollingSteps: 0 is not allowed; a number of steps from 1 to 10"],
-  [{ readyTimeout: 0 }, "readyTimeout: 0 is not allowed; seconds from 1 to 3600"],
+  [{ nodePorts: -1 }, "nodePorts: got -1, expected 0, or a first port from 1 to 65534 for 2 nodes"],
+  [{ serverTimeout: 99 }, "serverTimeout: got 99, expected milliseconds from 100 to 60000"],
+  [{ rollingSteps: 0 }, "rollingSteps: got 0, expected a number of steps from 1 to 10"],
+  [{ readyTimeout: 0 }, "readyTimeout: got 0, expected seconds from 1 to 3600"],
 ])("%j is refused", (change, problem) => {
   expect(problemsOf({ ...defaults, ...change })).toBe(problem);
 });
 
 test("all problems are named at once", () => {
   expect(problemsOf({ ...defaults, nodeCount: -1, httpPort: 0, readyTimeout: Infinity })).toBe(
-    "nodeCount: -1 is not allowed; a number of nodes that 192.168.42.0/24 holds, from 1 to 212\n" +
-      "  httpPort: 0 is not allowed; a port from 1 to 65535\n" +
-      "  readyTimeout: Infinity is not allowed; seconds from 1 to 3600",
+    "nodeCount: got -1, expected a number of nodes that 192.168.42.0/24 holds, from 1 to 212\n" +
+      "  httpPort: got 0, expected a port from 1 to 65535\n" +
+      "  readyTimeout: got Infinity, expected seconds from 1 to 3600",
   );
 });
 
@@ -233,7 +230,7 @@ test("no value of any key does anything but pass or be refused in a few clean li
         )
           return;
         for (const problem of error.message.split("\n").slice(1)) {
-          expect(problem).toMatch(/^ {2}\w+: .+ is not allowed; .+/);
+          expect(problem).toMatch(/^ {2}\w+: got .+, expected .+/);
         }
       }
     }),

@@ -82,8 +82,8 @@ test.each<[string, string, Partial<Lab>, Member[], string]>([
 });
 
 test.each([
-  ["S9", 'the node name "S9" is not allowed; a name is 1 to 63 of a-z 0-9 and, inside, -'],
-  ["s9\n", 'the node name "s9\\n" is not allowed; a name is 1 to 63 of a-z 0-9 and, inside, -'],
+  ["S9", 'node name: got "S9", expected 1 to 63 of a-z 0-9 and, inside, -'],
+  ["s9\n", 'node name: got "s9\\n", expected 1 to 63 of a-z 0-9 and, inside, -'],
   [
     "s3",
     "s3 is declared already (s1 to s3); nodeCount says how many there are, " +

@@ -167,7 +167,7 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { subnet: "172.17.4.0/24" },
     {},
     [
-      'subnet: "172.17.4.0/24" is not allowed; ' +
+      'subnet: got "172.17.4.0/24", expected ' +
         "a subnet that no other Docker network overlaps (network bridge has 172.17.0.0/16)",
     ],
   ],
@@ -181,7 +181,7 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
       ],
     },
     [
-      'subnet: "10.20.0.0/20" is not allowed; a subnet that no other Docker network overlaps ' +
+      'subnet: got "10.20.0.0/20", expected a subnet that no other Docker network overlaps ' +
         "(network a has 10.20.15.128/25, network b of stack dev has 10.20.0.9/32, " +
         "network c has 10.20.1.0/24, 1 more)",
     ],
@@ -190,7 +190,7 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     {},
     { networks: [network("x-heig")], containers: [container("x-s2")] },
     [
-      'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
+      'namePrefix: got "x-", expected a prefix whose names are free, or remove what holds them ' +
         "(network x-heig, container x-s2)",
     ],
   ],
@@ -198,13 +198,13 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { stack: "second", httpPort: 8090, adminPort: 8092 },
     theirs(deployed),
     [
-      'subnet: "10.20.30.0/24" is not allowed; a subnet that no other Docker network overlaps ' +
+      'subnet: got "10.20.30.0/24", expected a subnet that no other Docker network overlaps ' +
         "(network x-heig of stack test has 10.20.30.0/24)",
-      'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
+      'namePrefix: got "x-", expected a prefix whose names are free, or remove what holds them ' +
         "(network x-heig of stack test, container x-ha of stack test, container x-s1 of stack test, 1 more)",
-      "statsPort: 8081 is not allowed; a free port " +
+      "statsPort: got 8081, expected a free port " +
         "(container x-ha of stack test publishes 127.0.0.2:8081)",
-      "nodePorts: 8100 is not allowed; the first of as many free ports " +
+      "nodePorts: got 8100, expected the first of as many free ports " +
         "(container x-s1 of stack test publishes 127.0.0.1:8100, " +
         "container x-s2 of stack test publishes 127.0.0.1:8101)",
     ],
@@ -213,13 +213,13 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { httpPort: 8090, statsPort: 8091, nodePorts: 0 },
     theirs(deployed),
     [
-      'subnet: "10.20.30.0/24" is not allowed; a subnet that no other Docker network overlaps ' +
+      'subnet: got "10.20.30.0/24", expected a subnet that no other Docker network overlaps ' +
         "(network x-heig of another checkout's stack test has 10.20.30.0/24)",
-      'namePrefix: "x-" is not allowed; a prefix whose names are free, or remove what holds them ' +
+      'namePrefix: got "x-", expected a prefix whose names are free, or remove what holds them ' +
         "(network x-heig of another checkout's stack test, " +
         "container x-ha of another checkout's stack test, " +
         "container x-s1 of another checkout's stack test, 1 more)",
-      "adminPort: 8082 is not allowed; a free port " +
+      "adminPort: got 8082, expected a free port " +
         "(container x-ha of another checkout's stack test publishes 127.0.0.2:8082)",
     ],
   ],
@@ -235,7 +235,7 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { nodeCount: 9 },
     withHandMade(hand("s9", "10.20.30.254"), hand("s10", "10.20.30.253")),
     [
-      "nodeCount: 9 is not allowed; a number whose names and addresses no node added by hand has " +
+      "nodeCount: got 9, expected a number whose names and addresses no node added by hand has " +
         "(s9 at 10.20.30.254), or run: npm run node -- remove s9 --stack test",
     ],
   ],
@@ -243,7 +243,7 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { nodeCount: 3 },
     withHandMade(hand("extra", "10.20.30.13"), hand("other", "10.20.30.42")),
     [
-      "nodeCount: 3 is not allowed; a number whose names and addresses no node added by hand has " +
+      "nodeCount: got 3, expected a number whose names and addresses no node added by hand has " +
         "(extra at 10.20.30.13, other at 10.20.30.42), or run: " +
         "npm run node -- remove extra other --stack test",
     ],
@@ -252,7 +252,7 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { subnet: "10.20.40.0/24" },
     withHandMade(hand("s9", "10.20.30.254")),
     [
-      'subnet: "10.20.40.0/24" is not allowed; the network of the nodes added by hand ' +
+      'subnet: got "10.20.40.0/24", expected the network of the nodes added by hand ' +
         "(s9 at 10.20.30.254), or run: npm run node -- remove s9 --stack test",
     ],
   ],
@@ -260,7 +260,7 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { namePrefix: "y-" },
     withHandMade(hand("s9", "10.20.30.254"), hand("s10", "10.20.30.253")),
     [
-      'namePrefix: "y-" is not allowed; the prefix of the nodes added by hand ' +
+      'namePrefix: got "y-", expected the prefix of the nodes added by hand ' +
         "(s9 at 10.20.30.254, s10 at 10.20.30.253), or run: " +
         "npm run node -- remove s9 s10 --stack test",
     ],
@@ -268,21 +268,21 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
   [
     {},
     { containers: [container("web", undefined, at("0.0.0.0", 8080))] },
-    ["httpPort: 8080 is not allowed; a free port (container web publishes 127.0.0.1:8080)"],
+    ["httpPort: got 8080, expected a free port (container web publishes 127.0.0.1:8080)"],
   ],
   [
     { adminAddress: "0.0.0.0" },
     { containers: [container("web", "dev", at("192.168.1.4", 8082))] },
     [
-      "adminPort: 8082 is not allowed; a free port (container web of stack dev publishes 0.0.0.0:8082)",
+      "adminPort: got 8082, expected a free port (container web of stack dev publishes 0.0.0.0:8082)",
     ],
   ],
   [
     {},
     { refused: { "127.0.0.1:8080": "EADDRINUSE", "127.0.0.1:8101": "EADDRINUSE" } },
     [
-      "httpPort: 8080 is not allowed; a free port (another program on this host has 127.0.0.1:8080)",
-      "nodePorts: 8100 is not allowed; the first of as many free ports " +
+      "httpPort: got 8080, expected a free port (another program on this host has 127.0.0.1:8080)",
+      "nodePorts: got 8100, expected the first of as many free ports " +
         "(another program on this host has 127.0.0.1:8101)",
     ],
   ],
@@ -290,19 +290,19 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { nodeCount: 3 },
     { ...deployed, refused: { ...deployed.refused, "127.0.0.1:8102": "EADDRINUSE" } },
     [
-      "nodePorts: 8100 is not allowed; the first of as many free ports " +
+      "nodePorts: got 8100, expected the first of as many free ports " +
         "(another program on this host has 127.0.0.1:8102)",
     ],
   ],
   [
     { publishAddress: "10.9.9.9" },
     { refused: { "10.9.9.9:8080": "EADDRNOTAVAIL", "10.9.9.9:8100": "EADDRNOTAVAIL" } },
-    ['publishAddress: "10.9.9.9" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all'],
+    ['publishAddress: got "10.9.9.9", expected an IPv4 address of this host, or 0.0.0.0 for all'],
   ],
   [
     { adminAddress: "10.9.9.9" },
     { refused: { "10.9.9.9:8081": "EADDRNOTAVAIL", "10.9.9.9:8082": "EADDRNOTAVAIL" } },
-    ['adminAddress: "10.9.9.9" is not allowed; an IPv4 address of this host, or 0.0.0.0 for all'],
+    ['adminAddress: got "10.9.9.9", expected an IPv4 address of this host, or 0.0.0.0 for all'],
   ],
 ])("%j: what is in the way is named", (change, held, problems) => {
   expect(findProblems(planOf(change), { ...bare, ...held })).toEqual(problems);
@@ -401,7 +401,7 @@ test("more nodes than the kernel has neighbours for are refused, with what raise
   expect(problems(31, 1024)).toEqual([]);
   expect(problems(200)).toEqual([]);
   expect(problems(32, 1024)).toEqual([
-    "nodeCount: 32 is not allowed; 31 at most while this host's kernel keeps 1024 neighbours, " +
+    "nodeCount: got 32, expected 31 at most while this host's kernel keeps 1024 neighbours, " +
       "or first run as root: sysctl -w net.ipv4.neigh.default.gc_thresh3=2178",
   ]);
 });

@@ -15,7 +15,8 @@ import {
 import { TASKS } from "../../cli/report/tasks";
 import { toHtml } from "../../cli/report/html";
 import { toMarkdown } from "../../cli/report/markdown";
-import { Output, UsageError } from "../../cli/report/output";
+import { UsageError } from "../../cli/command";
+import { Output } from "../../cli/report/output";
 import { complete } from "../../cli/setup/step";
 import type { ClusterView } from "../../configurator/protocol/control";
 

@@ -42,7 +42,7 @@ test.each([
 
 test("a stack that there is not is refused", () => {
   expect(() => chooseFrom(stacks, "fourth")).toThrow(
-    "there is no stack fourth; there is: second, third",
+    "--stack: got fourth, expected one of the stacks that there are: second, third",
   );
 });
 
