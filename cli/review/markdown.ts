@@ -3,7 +3,7 @@ import { createTwoFilesPatch, diffLines } from "diff";
 
 /** One step of a preview, in the names that the lab has when it is not thrown away. */
 export interface Step {
-  /** Pulumi's operation: `create`, `update`, `replace`, `delete`, `same`, … */
+  /** Pulumi's operation: `create`, `update`, `replace`, `delete`, … */
   op: string;
   /** Name in the program, such as `s3`. */
   name: string;
@@ -20,8 +20,11 @@ export interface Findings {
   head: { name: string; commit?: string };
   /** The text of haproxy.cfg on both sides. */
   config: { before: string; after: string };
-  /** The preview; absent when both renderings were compared without an engine. */
-  preview?: { steps: Step[]; text: string };
+  /**
+   * The preview: what changes, how much does not, and its text; absent when both renderings were
+   * compared without an engine.
+   */
+  preview?: { steps: Step[]; unchanged: number; text: string };
 }
 
 /** A comment on GitHub holds so many characters; GitLab's hold more. */
@@ -36,23 +39,24 @@ const OPERATIONS: Record<string, string> = {
   update: "to update",
   replace: "to replace",
   delete: "to delete",
-  same: "unchanged",
 };
 
 /** Whether the change does anything to a deployed lab. */
 export function differs({ config, preview }: Findings): boolean {
-  return (
-    config.before !== config.after || (preview?.steps.some(({ op }) => op !== "same") ?? false)
-  );
+  return config.before !== config.after || (preview?.steps ?? []).length > 0;
 }
 
 /** The whole change in one line. */
 export function summarize({ config, preview }: Findings): string {
   const lines = countLines(config);
   const parts = Object.entries(OPERATIONS)
-    .map(([op, words]) => ({ words, count: count(preview?.steps ?? [], op) }))
-    .filter(({ count }) => count > 0)
+    .map(([op, words]) => ({
+      words,
+      count: preview?.steps.filter((step) => step.op === op).length,
+    }))
+    .filter(({ count }) => count)
     .map(({ words, count }) => `${count} ${words}`);
+  if (preview) parts.push(`${preview.unchanged} unchanged`);
   const text =
     lines.added + lines.removed === 0
       ? "haproxy.cfg unchanged"
@@ -77,17 +81,13 @@ export function describeReview(findings: Findings, limit = MAX_LENGTH): string {
   if (preview === undefined) {
     parts.push("Both renderings were compared; without an engine nothing was previewed.");
   } else {
-    const changes = preview.steps.filter(({ op }) => op !== "same");
-    if (changes.length > 0) parts.push(`#### Resources\n\n${table(changes)}`);
-    const replaced = changes.filter(({ replacedFor }) => replacedFor.length > 0);
+    const { steps } = preview;
+    if (steps.length > 0) parts.push(`#### Resources\n\n${table(steps)}`);
+    const replaced = steps.filter(({ replacedFor }) => replacedFor.length > 0);
     if (replaced.length > 0) parts.push(`#### Replaced, and why\n\n${reasons(replaced)}`);
   }
   const whole = preview && differs(findings) ? preview.text : undefined;
   return fit(parts, whole, limit);
-}
-
-function count(steps: Step[], op: string): number {
-  return steps.filter((step) => step.op === op).length;
 }
 
 function countLines({ before, after }: Findings["config"]): { added: number; removed: number } {

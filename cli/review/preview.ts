@@ -14,6 +14,7 @@ import type { Source, Sources } from "./sources";
 
 /** The part of `pulumi preview --json` that is read here. */
 interface PreviewJson {
+  changeSummary?: { same?: number };
   steps: {
     op: string;
     urn: string;
@@ -67,7 +68,7 @@ export async function previewOnBase(
       await run(base, ["up", "--yes", "--skip-preview"], interruption.signal);
       say(`previewing ${head.name}`);
       const json = await run(head, ["preview", "--json"], interruption.signal);
-      const { steps } = JSON.parse(json) as PreviewJson;
+      const { steps, changeSummary } = JSON.parse(json) as PreviewJson;
       const text = await run(
         head,
         ["preview", "--diff", "--suppress-progress"],
@@ -81,9 +82,11 @@ export async function previewOnBase(
         head,
         config: readConfig(steps, toBase, toHead),
         preview: {
+          // A replacement is listed as itself and in its two halves.
           steps: steps
-            .filter(({ op }) => !op.startsWith("create-repl") && !op.startsWith("delete-repl"))
+            .filter(({ op }) => !/^(same|create-replacement|delete-replaced)$/.test(op))
             .map(describeStep),
+          unchanged: changeSummary?.same ?? 0,
           text: forget(toHead(toBase(diffPart(text)))),
         },
       };

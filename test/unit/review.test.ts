@@ -9,7 +9,6 @@ const findings: Findings = {
   config: { before: "a\nb\nc\n", after: "a\nb\nc\n  server s3\n" },
   preview: {
     steps: [
-      { op: "same", name: "s1", type: "docker:index/container:Container", replacedFor: [] },
       { op: "update", name: "haproxy.cfg", type: "lab:index:HaproxyConfig", replacedFor: [] },
       {
         op: "replace",
@@ -19,6 +18,7 @@ const findings: Findings = {
       },
       { op: "create", name: "s3", type: "docker:index/container:Container", replacedFor: [] },
     ],
+    unchanged: 1,
     text: "+ docker:index/container:Container: (create)",
   },
 };
@@ -65,7 +65,7 @@ const same = { before: "a\n", after: "a\n" };
 test.each<[string, Partial<Findings>, boolean, string]>([
   [
     "nothing",
-    { config: same, preview: { steps: [findings.preview!.steps[0]], text: "" } },
+    { config: same, preview: { steps: [], unchanged: 1, text: "" } },
     false,
     "1 unchanged; haproxy.cfg unchanged",
   ],
@@ -73,9 +73,9 @@ test.each<[string, Partial<Findings>, boolean, string]>([
   ["offline, another text", { preview: undefined }, true, "haproxy.cfg +1 −0 lines"],
   [
     "a resource alone",
-    { config: same, preview: { ...findings.preview!, steps: [findings.preview!.steps[2]] } },
+    { config: same, preview: { ...findings.preview!, steps: [findings.preview!.steps[1]] } },
     true,
-    "1 to replace; haproxy.cfg unchanged",
+    "1 to replace, 1 unchanged; haproxy.cfg unchanged",
   ],
 ])("whether anything differs, in one line: %s", (_what, part, expected, line) => {
   expect(differs({ ...findings, ...part })).toBe(expected);
