@@ -2,6 +2,7 @@
  * `npm run service -- restart s1 serf | list s1 [--stack NAME]`: the processes that s6 keeps running
  * in a container of the lab.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { connectEngine, runInContainer } from "../docker/engine";
 import type { LabContainer } from "../state/inventory";
 import { findLab } from "./lab";
@@ -22,6 +23,7 @@ The processes that s6 keeps running in a container of the lab. restart waits unt
 
   --stack NAME  the lab's stack; the selected one without it`;
 const RUNNING_WITHIN_MS = 30_000;
+const POLL_MS = 50;
 
 /** Runs a command as root: s6's control files are root's. @throws if it does not succeed */
 async function run(member: LabContainer, ...command: string[]): Promise<string> {
@@ -40,13 +42,18 @@ async function listServices(member: LabContainer): Promise<Service[]> {
 async function restart(member: LabContainer, name: string): Promise<void> {
   const started = Date.now();
   const before = chooseService(name, member.name, await listServices(member));
-  // s6 ignores the restart of a service that is down, and tells us itself when the process is new.
-  const [wait, order] = before.isUp ? ["-wr", "-r"] : ["-wu", "-u"];
-  await run(member, "s6-svc", wait, "-T", String(RUNNING_WITHIN_MS), order, `/etc/s6/${name}`);
-  const after = chooseService(name, member.name, await listServices(member));
+  // s6 ignores the restart of a service that is down.
+  await run(member, "s6-svc", before.isUp ? "-r" : "-u", `/etc/s6/${name}`);
+  const look = async () => chooseService(name, member.name, await listServices(member));
+  let after = await look();
+  while ((!after.isUp || after.pid === before.pid) && Date.now() < started + RUNNING_WITHIN_MS) {
+    await delay(POLL_MS);
+    after = await look();
+  }
   if (!after.isUp || after.pid === before.pid) {
     throw new Error(
-      `${name} of ${member.name} does not run again; see: docker logs ${member.containerName}`,
+      `${name} of ${member.name} does not run again after ${RUNNING_WITHIN_MS / 1000} s ` +
+        `(${after.isUp ? `still pid ${after.pid}` : "down"}); see: docker logs ${member.containerName}`,
     );
   }
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
