@@ -55,6 +55,7 @@ export = async function declareLab() {
     label,
     gossipKey,
     balancer: balancer.containerName,
+    settings: proxy,
     rollingSteps: config.rollingSteps,
     running,
     readyTimeout: config.readyTimeout,

@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { Declaration } from "../configurator/protocol/declaration";
 import { renderHaproxyConfig } from "../haproxy/render";
 
 /** Where the checkout has the one template. */
 export const TEMPLATE = "haproxy/haproxy.cfg.hbs";
+
+export const readTemplate = () => readFileSync(TEMPLATE, "utf8");
 
 export interface HaproxyConfigArgs {
   /** Id of the running balancer. */

@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { Declaration } from "../configurator/protocol/declaration";
 import type { ProxyNode, ProxySettings } from "../haproxy/render";
 import { createMemberContainer } from "./memberContainer";
-import { HaproxyConfig, TEMPLATE } from "./haproxyConfig";
+import { HaproxyConfig, readTemplate } from "./haproxyConfig";
 import type { Member, Topology } from "../config/topology";
 
 export interface LoadBalancerArgs {
@@ -44,7 +43,7 @@ export class LoadBalancer extends pulumi.ComponentResource {
           Object.entries(serverContainers).map(([server, { id }]) => [server, id]),
         ),
         declaration: {
-          template: readFileSync(TEMPLATE, "utf8"),
+          template: readTemplate(),
           settings,
           nodes: servers,
           handMade,

@@ -1,10 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { AwaitServingRequest } from "../configurator/protocol/control";
 
 export interface NodesReadyArgs {
   /** Name of the balancer's container. */
   balancer: string;
   /** Container id of each node, by name. */
   containers: Record<string, pulumi.Input<string>>;
+  /** Template and settings to come, which the nodes may need to serve. */
+  proxy: AwaitServingRequest["proxy"];
   /** Longest wait until the nodes serve, s. */
   readyTimeout: number;
 }
@@ -15,8 +18,8 @@ export interface NodesReadyArgs {
  */
 export class NodesReady extends pulumi.CustomResource {
   constructor(name: string, args: NodesReadyArgs, opts?: pulumi.CustomResourceOptions) {
-    const { readyTimeout, ...inputs } = args;
+    const { readyTimeout, proxy, ...inputs } = args;
     const customTimeouts = { update: `${readyTimeout}s` };
-    super("lab:index:NodesReady", name, inputs, { customTimeouts, ...opts });
+    super("lab:index:NodesReady", name, { ...inputs, __proxy: proxy }, { customTimeouts, ...opts });
   }
 }

@@ -1,8 +1,10 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { createMemberContainer } from "./memberContainer";
+import { readTemplate } from "./haproxyConfig";
 import { NodesReady } from "./nodesReady";
 import type { Member, Topology } from "../config/topology";
+import type { ProxySettings } from "../haproxy/render";
 
 export interface WebAppArgs {
   /** The nodes; their number decides how many containers exist. */
@@ -14,6 +16,8 @@ export interface WebAppArgs {
   label: Topology["label"];
   /** Name of the balancer's container. */
   balancer: string;
+  /** Settings that haproxy.cfg is about to have. */
+  settings: ProxySettings;
   /** Number of groups that a changed image replaces one after the other. */
   rollingSteps: number;
   /** Names of the nodes that run. Others need not wait for their turn: no request goes to them. */
@@ -33,7 +37,8 @@ export class WebApp extends pulumi.ComponentResource {
 
   constructor(name: string, args: WebAppArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:WebApp", name, {}, opts);
-    const { nodes, balancer, rollingSteps, running, readyTimeout, ...shared } = args;
+    const { nodes, balancer, settings, rollingSteps, running, readyTimeout, ...shared } = args;
+    const proxy = { template: readTemplate(), settings };
     this.containers = {};
     let before: NodesReady | undefined;
     for (const [i, group] of splitIntoGroups(nodes, rollingSteps).entries()) {
@@ -45,7 +50,11 @@ export class WebApp extends pulumi.ComponentResource {
       const containers = Object.fromEntries(
         group.map((member) => [member.name, this.containers[member.name].id]),
       );
-      before = new NodesReady(`group${i + 1}`, { balancer, containers, readyTimeout }, inTurn);
+      before = new NodesReady(
+        `group${i + 1}`,
+        { balancer, containers, proxy, readyTimeout },
+        inTurn,
+      );
     }
     this.ready = before!;
     this.registerOutputs({});

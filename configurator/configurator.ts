@@ -1,9 +1,10 @@
 import { hostname } from "node:os";
-import type {
-  AwaitServingRequest,
-  ClusterView,
-  ConfigStatus,
-  PushRequest,
+import {
+  type AwaitServingRequest,
+  type ClusterView,
+  type ConfigStatus,
+  isServing,
+  type PushRequest,
 } from "./protocol/control";
 import type { Views } from "./protocol/watch";
 import { parseNode, revisionOf, type Declaration } from "./protocol/declaration";
@@ -26,7 +27,7 @@ import { checkable, decideNodes, type Memory } from "./membership";
 import { readNodes, writeNodes } from "./nodesFolder";
 import { Pacer } from "./pacer";
 import { paths } from "./paths";
-import { type Report, waitUntilServing } from "./readiness";
+import { findHarmed, NotServing, type Report, waitUntilServing } from "./readiness";
 import { type GossipEvent, readMembers } from "./serf";
 import { drainServer, listServers } from "./servers";
 import { type Pushed, readMemory, readPushed } from "./state";
@@ -36,6 +37,8 @@ import { diffLines, type Send, Watch } from "./watch";
 const LOOK_EVERY_MS = 10_000;
 /** The same while gossip does not vouch for a node that should be there. */
 const LOOK_CLOSELY_EVERY_MS = 1000;
+/** After so long nodes that do not serve get what is declared, in case that is what they need. */
+const STUCK_AFTER_MS = 3000;
 /** A complaint that did not come up for so long is said again. */
 const COMPLAIN_AGAIN_MS = 60_000;
 
@@ -113,16 +116,58 @@ export class Configurator {
 
   /**
    * Waits until HAProxy has passed a health check of these nodes, as a push does for all. A balancer
-   * that was not told anything yet serves nothing that could wait.
+   * that was not told anything yet serves nothing that could wait. Nodes that do not serve may need the
+   * template or the settings that are to be pushed when they do: these are tried then.
    *
    * @throws Error naming each node that does not serve and its last check
    */
-  async awaitServing({ names, deadlineMs }: AwaitServingRequest, report: Report): Promise<void> {
-    const declaration = await readPushed();
-    if (declaration === undefined) return;
-    const nodes = declaration.nodes.filter(({ name }) => names.includes(name));
+  async awaitServing(request: AwaitServingRequest, report: Report): Promise<void> {
+    const { names, proxy, deadlineMs } = request;
+    const before = await readPushed();
+    if (before === undefined) return;
+    const nodes = before.nodes.filter(({ name }) => names.includes(name));
     const deadline = Date.now() + deadlineMs;
-    await waitUntilServing({ ...declaration, nodes }, await readWorker(), deadline, report);
+    const after = { ...before, ...proxy };
+    const [old, declared] = [before, after].map(({ template, settings }) =>
+      renderHaproxyConfig(template, settings, nodes),
+    );
+    const patience = old === declared ? deadline : Math.min(deadline, Date.now() + STUCK_AFTER_MS);
+    try {
+      await waitUntilServing({ ...before, nodes }, await readWorker(), patience, report);
+    } catch (error) {
+      if (patience === deadline || !(error instanceof NotServing)) throw error;
+      await this.tryOut(after, before, nodes, deadline, report);
+    }
+  }
+
+  /**
+   * Applies another template and other settings for nodes that do not serve without. They stay if these
+   * nodes serve then, and if no server that served fails its check.
+   *
+   * @throws Error naming each node that does not serve and its last check, or who would not serve on
+   */
+  private async tryOut(
+    after: Pushed,
+    before: Pushed,
+    nodes: ProxyNode[],
+    deadline: number,
+    report: Report,
+  ): Promise<void> {
+    const worker = await readWorker();
+    const serving = new Set(worker?.servers.filter(isServing).map(({ name }) => name));
+    const text = JSON.stringify(after);
+    await replaceFile(paths.declaration, text);
+    try {
+      await this.reconcile(`nodes that do not serve, push ${revisionOf(after)} early`, "repair");
+      const soon = Math.min(deadline, Date.now() + STUCK_AFTER_MS);
+      const harmed = await findHarmed(serving, after.settings, soon);
+      if (harmed) throw new Error(describeHarm(harmed));
+      await waitUntilServing({ ...after, nodes }, worker, deadline, report);
+    } catch (error) {
+      // Another push may have come since.
+      if ((await readIfThere(paths.declaration)) === text) await this.withdraw(before);
+      throw error;
+    }
   }
 
   /** Back to the declaration before the one that can't be applied, and to what follows from it. */
@@ -335,6 +380,10 @@ export class Configurator {
     return next;
   }
 }
+
+const describeHarm = (harmed: string) =>
+  `nodes that serve do not pass the declared health check, so haproxy.cfg is as it was: ${harmed}; ` +
+  "let the new version pass both, or replace all nodes at once: npx pulumi config set rollingSteps 1";
 
 /** Says each complaint when it comes up, not at every look. */
 class Complaints {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describeCheck, isServing, type ServerStatus } from "./protocol/control";
 import type { Declaration } from "./protocol/declaration";
+import type { ProxySettings } from "../haproxy/render";
 import { isDraining } from "./apply";
 import { BACKEND, readWorker, type Worker } from "./haproxyProcess";
 import { readNodes } from "./nodesFolder";
@@ -13,6 +14,9 @@ const HELD_MS = 1000;
 
 /** What somebody who waits may learn: a line for people, and the names of the nodes that do not serve. */
 export type Report = (line: string, waitingFor: string[]) => void;
+
+/** Not all nodes serve at the deadline. */
+export class NotServing extends Error {}
 
 /**
  * Waits until HAProxy has passed a health check of each node since now, and has let go of every
@@ -54,12 +58,36 @@ export async function waitUntilServing(
     else if (Date.now() - (heldSince ??= Date.now()) > HELD_MS) throw new Error(held.join("; "));
     const line = unserved.map((it) => describeWait(it, settings.healthPath)).join(", ");
     if (Date.now() > deadline) {
-      throw new Error(`not serving at the deadline: ${line || "no fresh check yet"}`);
+      throw new NotServing(`not serving at the deadline: ${line || "no fresh check yet"}`);
     }
     if (line && line !== reported) {
       const names = unserved.map(({ name }) => name);
       report(`waiting for ${(reported = line)}`, names);
     }
+    await delay(POLL_MS);
+  }
+}
+
+/**
+ * Waits until a new worker has passed a check of servers that served before it.
+ *
+ * @param deadline clock time, ms
+ * @returns undefined, or as soon as one of them fails which it is and its check
+ */
+export async function findHarmed(
+  names: ReadonlySet<string>,
+  { healthPath }: ProxySettings,
+  deadline: number,
+): Promise<string | undefined> {
+  for (;;) {
+    const servers = ((await readWorker())?.servers ?? []).filter(({ name }) => names.has(name));
+    const unproven = servers.filter((server) => !isServing(server));
+    const failed = unproven.find(({ check }) => !["", "INI", "L7OK"].includes(check));
+    const late = Date.now() > deadline ? unproven[0] : undefined;
+    const harmed = failed ?? late;
+    if (harmed) return describeWait({ name: harmed.name, server: harmed }, healthPath);
+    if (servers.length === names.size && unproven.length === 0) return undefined;
+    if (Date.now() > deadline) return "no answer from HAProxy";
     await delay(POLL_MS);
   }
 }

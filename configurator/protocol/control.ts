@@ -13,6 +13,8 @@ export interface AwaitServingRequest {
   do: "awaitServing";
   /** Names of nodes in new containers. */
   names: string[];
+  /** What is declared and comes to be pushed when all nodes serve: the nodes may need it to serve. */
+  proxy: Pick<Declaration, "template" | "settings">;
   /** Longest wait, ms. */
   deadlineMs: number;
 }

@@ -1,3 +1,4 @@
+import type { AwaitServingRequest } from "../../configurator/protocol/control";
 import { connectEngine, isNotFound } from "../../docker/engine";
 import type { Context, DiffKind, ResourceType } from "../pluginServer";
 import { askUntilDone, nameById } from "./balancer";
@@ -8,6 +9,11 @@ export interface NodesReadyProperties {
   balancer: string;
   /** Container id of each node. */
   containers: Record<string, string>;
+  /**
+   * What HaproxyConfig pushes later. A change of it shows there, and is none here: the underscores are
+   * Pulumi's mark for what is kept but not displayed.
+   */
+  __proxy: AwaitServingRequest["proxy"];
 }
 
 /** Waits for replaced nodes; see components/nodesReady.ts. */
@@ -54,14 +60,14 @@ function listReplaced(olds: NodesReadyProperties, news: NodesReadyProperties): s
  * @throws Error naming the nodes that do not serve at the deadline, with their last checks
  */
 async function awaitServing(
-  { balancer, containers }: NodesReadyProperties,
+  { balancer, containers, __proxy: proxy }: NodesReadyProperties,
   names: string[],
   context: Context,
 ): Promise<void> {
   const awaited = Object.fromEntries(names.map((name) => [name, containers[name]]));
   await askUntilDone(context, nameById(awaited), async (deadlineMs, ask) =>
     (await isRunning(balancer))
-      ? ask(balancer, { do: "awaitServing", names, deadlineMs })
+      ? ask(balancer, { do: "awaitServing", names, proxy, deadlineMs })
       : undefined,
   );
 }

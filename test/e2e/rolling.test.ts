@@ -1,14 +1,16 @@
 /** A changed web image goes through the nodes group by group; a changed balancer image comes last. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { TEMPLATE } from "../../components/haproxyConfig";
 import { LabCheckout } from "../support/checkout";
 import { expectAgreement } from "../support/cluster";
 import { underLoad } from "../support/load";
-import { get, identity, names, portOf, runningServers } from "../support/observe";
+import { configOnDisk, get, identity, names, portOf, runningServers } from "../support/observe";
 
 jest.setTimeout(300_000);
 
 const SERVER = "images/webapp/src/server.ts";
+const TOPOLOGY = "config/topology.ts";
 const APP = "images/webapp/src/app.ts";
 
 let lab: LabCheckout;
@@ -76,6 +78,31 @@ test("a version that never serves stops the roll; the others go on, the next goo
   expect(second.lost).toEqual([]);
   expect(await expectAgreement(lab)).toEqual(names(3));
   expect(await greetings(names(3))).toEqual(["healed", "healed", "healed"]);
+});
+
+test("a version that needs another health check gets it, if that is for all nodes", async () => {
+  await lab.configure("readyTimeout", 10);
+  await lab.scale(3);
+  const expectStopped = async (error: RegExp) => {
+    const { code, output } = await lab.pulumi(...upArgs());
+    expect({ code, output }).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(error) as string,
+    });
+    expect(await runningServers(lab)).toMatchObject({ s2: "UP L7OK", s3: "UP L7OK" });
+    expect(await configOnDisk(lab)).toContain("GET uri /health\n");
+  };
+  edit(APP, 'app.get("/health"', 'app.get("/alive"');
+  await expectStopped(/s1 \(DOWN, GET \/health answered 404 \[L7STS\]\)/);
+  edit(TOPOLOGY, 'HEALTH_PATH = "/health"', 'HEALTH_PATH = "/alive"');
+  await expectStopped(
+    /as it was: s[23] \([^,]+, GET \/alive answered 404 \[L7STS\]\); let the new/,
+  );
+  edit(TEMPLATE, "uri {{settings.healthPath}}", "uri /");
+  const { lost } = await underLoad(lab, async () => void (await lab.up()));
+  expect(lost).toEqual([]);
+  expect(await expectAgreement(lab)).toEqual(names(3));
+  expect(await configOnDisk(lab)).toContain("GET uri /\n");
 });
 
 test("a changed base image: the nodes first, then the balancer, which is away for a moment", async () => {

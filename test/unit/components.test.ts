@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import type { LabConfig } from "../../config/labConfig";
 import { revisionOf } from "../../configurator/protocol/declaration";
+import { planTopology } from "../../config/topology";
 import declareLab from "../../index";
 import { renderFor } from "../support/golden";
 import { LAB } from "../support/labConfig";
@@ -96,9 +97,17 @@ function container(
   };
 }
 
+const proxy = {
+  template: readFileSync("haproxy/haproxy.cfg.hbs", "utf8"),
+  settings: planTopology(LAB).proxy,
+};
+
 function group(n: number, containers: Record<string, string>): Registered {
-  const inputs = { balancer: "x-ha", containers };
-  return { type: "lab:index:NodesReady", name: `group${n}`, inputs };
+  return {
+    type: "lab:index:NodesReady",
+    name: `group${n}`,
+    inputs: { balancer: "x-ha", containers, __proxy: proxy },
+  };
 }
 
 const onBase = { BASE: "x-lab-base:test", BASE_ID: "sha256:base" };
