@@ -68,6 +68,7 @@ export = async function declareLab() {
     label,
     gossipKey,
     settings: proxy,
+    statsPassword: config.statsPassword,
     servers,
     handMade: { range: network.ipRange, port: appPort },
     serverContainers: webapp.containers,

@@ -1,5 +1,6 @@
 /** A headless browser for screenshots: the machine's own, else Debian's chromium. */
 import { chromium, type Browser } from "playwright-core";
+import { STATS_USER } from "../haproxy/render";
 import { asRoot, findOnPath, installPackages } from "./setup/commands";
 import type { Step } from "./setup/step";
 
@@ -43,11 +44,26 @@ const LAST_BOTTOM = `Math.max(...[...document.querySelectorAll("table")]
   .filter((table) => getComputedStyle(table).visibility === "visible")
   .map((table) => table.getBoundingClientRect().bottom))`;
 
-/** The whole of HAProxy's stats page as a PNG, without the room that its hidden hints take. */
-export async function shootStatsPage(browser: Browser, url: string): Promise<Buffer> {
-  const page = await browser.newPage({ viewport: { width: STATS_WIDTH, height: 900 } });
+/**
+ * The whole of HAProxy's stats page as a PNG, without the room that its hidden hints take.
+ *
+ * @param password what the page asks for, if it does
+ */
+export async function shootStatsPage(
+  browser: Browser,
+  url: string,
+  password = "",
+): Promise<Buffer> {
+  const page = await browser.newPage({
+    viewport: { width: STATS_WIDTH, height: 900 },
+    ...(password !== "" && { httpCredentials: { username: STATS_USER, password } }),
+  });
   try {
-    await page.goto(url);
+    const status = (await page.goto(url))?.status();
+    if (status !== 200) {
+      const way = "a changed statsPassword is in force after: npx pulumi up";
+      throw new Error(`${url}: got status ${status}, expected 200; ${way}`);
+    }
     const height = Math.ceil(await page.evaluate<number>(LAST_BOTTOM)) + MARGIN;
     await page.setViewportSize({ width: STATS_WIDTH, height });
     return await page.screenshot();

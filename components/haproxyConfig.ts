@@ -15,6 +15,8 @@ export interface HaproxyConfigArgs {
   backends: pulumi.Input<Record<string, pulumi.Input<string>>>;
   /** Template, settings and nodes; plain, so that a preview can render them. */
   declaration: Declaration;
+  /** bcrypt hash of the statistics' password, if they ask for one; secret. */
+  statsPasswordHash?: pulumi.Input<string>;
   /** Longest wait until every node serves, s. */
   readyTimeout: number;
 }
@@ -28,15 +30,31 @@ export class HaproxyConfig extends pulumi.CustomResource {
   declare readonly text: pulumi.Output<string>;
 
   constructor(name: string, args: HaproxyConfigArgs, opts?: pulumi.CustomResourceOptions) {
-    const { container, backends, declaration, readyTimeout } = args;
+    const { container, backends, declaration, statsPasswordHash, readyTimeout } = args;
     const { template, settings, nodes } = declaration;
     const text = renderHaproxyConfig(template, settings, nodes);
     const timeout = `${readyTimeout}s`;
     super(
       "lab:index:HaproxyConfig",
       name,
-      { container, text, backends, __declaration: declaration },
+      { container, text, backends, statsPasswordHash, __declaration: declaration },
       { customTimeouts: { create: timeout, update: timeout }, ...opts },
+    );
+  }
+}
+
+/** The hash of the statistics' password, made by providers/lab and kept until the password changes. */
+export class StatsPassword extends pulumi.CustomResource {
+  /** bcrypt hash; secret. */
+  declare readonly hash: pulumi.Output<string>;
+
+  /** @param password 8 to 72 printable ASCII characters; kept as a secret, whatever it comes as */
+  constructor(name: string, password: pulumi.Input<string>, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "lab:index:StatsPassword",
+      name,
+      { password: pulumi.secret(password), hash: undefined },
+      opts,
     );
   }
 }

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Declaration } from "../configurator/protocol/declaration";
 import type { ProxyNode, ProxySettings } from "../haproxy/render";
 import { createMemberContainer } from "./memberContainer";
-import { HaproxyConfig, readTemplate } from "./haproxyConfig";
+import { HaproxyConfig, readTemplate, StatsPassword } from "./haproxyConfig";
 import type { Member, Topology } from "../config/topology";
 
 export interface LoadBalancerArgs {
@@ -16,6 +16,8 @@ export interface LoadBalancerArgs {
   /** Key that encrypts gossip, 32 bytes in base64; secret. */
   gossipKey: pulumi.Input<string>;
   settings: ProxySettings;
+  /** The statistics' password where `settings` say that they ask for one; secret. */
+  statsPassword: string;
   /** The servers to balance over. */
   servers: ProxyNode[];
   /** What servers added by hand may be. */
@@ -32,9 +34,11 @@ export interface LoadBalancerArgs {
 export class LoadBalancer extends pulumi.ComponentResource {
   constructor(name: string, args: LoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LoadBalancer", name, {}, opts);
-    const { settings, servers, handMade, serverContainers, after, readyTimeout, ...container } =
-      args;
+    const { settings, statsPassword, servers, handMade, ...rest } = args;
+    const { serverContainers, after, readyTimeout, ...container } = rest;
     const balancer = createMemberContainer(container, { parent: this, dependsOn: after });
+    const password =
+      settings.statsAuth && new StatsPassword("stats", statsPassword, { parent: this });
     new HaproxyConfig(
       "haproxy.cfg",
       {
@@ -48,6 +52,7 @@ export class LoadBalancer extends pulumi.ComponentResource {
           nodes: servers,
           handMade,
         },
+        ...(password && { statsPasswordHash: password.hash }),
         readyTimeout,
       },
       { parent: this },

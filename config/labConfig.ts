@@ -11,6 +11,8 @@ export interface LabConfig {
   namePrefix: string;
   publishAddress: string;
   adminAddress: string;
+  /** Secret: no message has it. Empty for a stats page without a password. */
+  statsPassword: string;
   httpPort: number;
   statsPort: number;
   adminPort: number;
@@ -40,6 +42,7 @@ export function readConfig(): LabConfig {
     namePrefix: config.require("namePrefix"),
     publishAddress: config.require("publishAddress"),
     adminAddress: config.require("adminAddress"),
+    statsPassword: config.require("statsPassword"),
     httpPort: config.requireNumber("httpPort"),
     statsPort: config.requireNumber("statsPort"),
     adminPort: config.requireNumber("adminPort"),
@@ -50,6 +53,7 @@ export function readConfig(): LabConfig {
     readyTimeout: config.requireNumber("readyTimeout"),
   };
   refuseOtherKeys(config.name, Object.keys(read));
+  refusePlainPassword(config.name, read);
   return checkConfig(read);
 }
 
@@ -63,7 +67,22 @@ function refuseOtherKeys(namespace: string, known: string[]): void {
   refuseIfAny(others.map((key) => `${key}: there is no such key; there is ${keys}`));
 }
 
+/**
+ * The stack's file is tracked, so a password in it has to be encrypted. `secret` in Pulumi.yaml would
+ * refuse the default too. The keys come as the language host passes them to each program.
+ */
+function refusePlainPassword(namespace: string, read: LabConfig): void {
+  const secrets = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS || "[]") as string[];
+  if (read.statsPassword === "" || secrets.includes(`${namespace}:statsPassword`)) return;
+  refuseIfAny([refusal(read, "statsPassword", `a secret; ${SET_PASSWORD}`)]);
+}
+
+const SET_PASSWORD = "set it with: npx pulumi config set --secret statsPassword";
+
 const MAX_PORT = 65535;
+
+/** bcrypt reads no more than 72 bytes, and a header has no sure encoding for what is not ASCII. */
+const PASSWORD = /^[ -~]{8,72}$/;
 
 /** Longest number of characters of a value in a message. */
 const SHOWN = 80;
@@ -77,11 +96,13 @@ const IMAGE_TAG = /^\w[\w.-]*$/;
 
 /** One problem in one line: key, value, what is allowed. */
 export function refusal(config: LabConfig, key: keyof LabConfig, allowed: string): string {
-  const value = config[key];
+  const value = key === "statsPassword" ? hide(config[key]) : config[key];
   const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
   const short = shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown;
   return `${key}: got ${short}, expected ${allowed}`;
 }
+
+const hide = (secret: string) => secret && `[${secret.length} characters]`;
 
 /**
  * Ends the program if there are problems, before it declares anything.
@@ -129,6 +150,7 @@ export function checkConfig(config: LabConfig): LabConfig {
   for (const key of ["publishAddress", "adminAddress"] as const) {
     if (!isIPv4(config[key])) refuse(key, "an IPv4 address of this host, or 0.0.0.0 for all");
   }
+  checkStatsPassword(config, refuse);
   for (const key of ["httpPort", "statsPort", "adminPort"] as const) {
     checkRange(key, 1, MAX_PORT, "a port");
   }
@@ -151,7 +173,7 @@ export function listWarnings({ subnet, adminAddress }: LabConfig): string[] {
         "that have these addresses; a private one is in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
     );
   }
-  if (!adminAddress.startsWith("127.")) {
+  if (!isLoopback(adminAddress)) {
     warnings.push(
       `adminAddress: ${adminAddress} opens HAProxy's admin CLI without a password to whoever ` +
         "reaches this host and to the nodes, who come as the host; back to this host alone: " +
@@ -161,7 +183,18 @@ export function listWarnings({ subnet, adminAddress }: LabConfig): string[] {
   return warnings;
 }
 
+/** Which addresses other hosts can't reach. */
+const isLoopback = (address: string) => address.startsWith("127.");
+
 type Refuse = (key: keyof LabConfig, allowed: string) => void;
+
+function checkStatsPassword(config: LabConfig, refuse: Refuse): void {
+  const { adminAddress, statsPassword } = config;
+  const isNeeded = isIPv4(adminAddress) && !isLoopback(adminAddress);
+  if (statsPassword === "" ? !isNeeded : PASSWORD.test(statsPassword)) return;
+  const why = isNeeded ? `, because adminAddress ${adminAddress} is not a loopback address` : "";
+  refuse("statsPassword", `8 to 72 printable ASCII characters${why}; ${SET_PASSWORD}`);
+}
 
 function checkNodePorts(config: LabConfig, refuse: Refuse): void {
   const { nodePorts } = config;

@@ -107,6 +107,7 @@ export function planTopology(config: LabConfig): Topology {
       checkTimeoutMs: CHECK_TIMEOUT_MS,
       hardStopSeconds: HARD_STOP_SECONDS,
       stickySessions: config.stickySessions,
+      statsAuth: config.statsPassword !== "",
     },
     label: { label: STACK_LABEL, value: config.stack },
   };

@@ -32,6 +32,17 @@ export async function applyConfig(text: string, nodes: readonly ProxyNode[]): Pr
   return way;
 }
 
+/**
+ * Puts users.cfg in place where it is another one. It is written before haproxy.cfg: one that names
+ * its userlist would not be read without it.
+ */
+export async function writeUsers(text: string): Promise<void> {
+  if ((await readIfThere(paths.users)) === text) return;
+  // First, so that whatever ends this before the next reload does not end in an old password.
+  await forgetWorker();
+  await replaceFile(paths.users, text, 0o600);
+}
+
 /** Whether the worker is the one that was seen running on the applied text. */
 export async function isAppliedWorker({ id }: Worker): Promise<boolean> {
   return (await readIfThere(paths.worker)) === id;

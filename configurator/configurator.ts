@@ -7,8 +7,8 @@ import {
   type PushRequest,
 } from "./protocol/control";
 import type { Views } from "./protocol/watch";
-import { parseNode, revisionOf, type Declaration } from "./protocol/declaration";
-import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
+import { parseNode, revisionOf } from "./protocol/declaration";
+import { renderHaproxyConfig, renderUsers, type ProxyNode } from "../haproxy/render";
 import { Announcements } from "./announcements";
 import {
   applyConfig,
@@ -18,6 +18,7 @@ import {
   isDraining,
   isUnfinished,
   recordWorker,
+  writeUsers,
 } from "./apply";
 import { readDrift } from "./drift";
 import { readIfThere, replaceFile } from "./files";
@@ -30,7 +31,7 @@ import { paths } from "./paths";
 import { findHarmed, NotServing, type Report, waitUntilServing } from "./readiness";
 import { type GossipEvent, readMembers } from "./serf";
 import { drainServer, listServers } from "./servers";
-import { type Pushed, readMemory, readPushed } from "./state";
+import { type Pushed, readMemory, readPushed, writePushed } from "./state";
 import { diffLines, type Send, Watch } from "./watch";
 
 /** How often the configurator looks again although nobody poked it. */
@@ -90,17 +91,22 @@ export class Configurator {
    *
    * @throws Error naming each node that does not serve and its last check
    */
-  async push({ declaration, containers, deadlineMs }: PushRequest, report: Report): Promise<void> {
+  async push(
+    { declaration, containers, statsPasswordHash, deadlineMs }: PushRequest,
+    report: Report,
+  ): Promise<void> {
     const deadline = Date.now() + deadlineMs;
-    const pushed = { ...declaration, nodes: declaration.nodes.map(parseNode), containers };
+    const nodes = declaration.nodes.map(parseNode);
+    const pushed = { ...declaration, nodes, containers, statsPasswordHash };
     // A template or a setting that does not render must not become the declaration.
     renderHaproxyConfig(pushed.template, pushed.settings, pushed.nodes);
+    renderUsers(statsPasswordHash);
     this.pushes++;
     try {
       // One that can't be read is what this push replaces.
       const before = await readPushed().catch(() => undefined);
       await this.expect(pushed, before);
-      await replaceFile(paths.declaration, JSON.stringify(pushed));
+      await writePushed(pushed);
       const worker = await readWorker();
       try {
         await this.reconcile(`push ${revisionOf(declaration)}`, "repair");
@@ -156,7 +162,7 @@ export class Configurator {
     const worker = await readWorker();
     const serving = new Set(worker?.servers.filter(isServing).map(({ name }) => name));
     const text = JSON.stringify(after);
-    await replaceFile(paths.declaration, text);
+    await writePushed(after);
     try {
       await this.reconcile(`nodes that do not serve, push ${revisionOf(after)} early`, "repair");
       const soon = Math.min(deadline, Date.now() + STUCK_AFTER_MS);
@@ -174,7 +180,7 @@ export class Configurator {
   private async withdraw(before: Pushed | undefined): Promise<void> {
     if (before === undefined) return;
     try {
-      await replaceFile(paths.declaration, JSON.stringify(before));
+      await writePushed(before);
       await this.reconcile("the push that failed", "repair");
     } catch (error) {
       console.error((error as Error).message);
@@ -300,12 +306,13 @@ export class Configurator {
 
   /** Makes file and process follow from the nodes, where they do not. */
   private async bringAbout(
-    { template, settings }: Declaration,
+    { template, settings, statsPasswordHash }: Pushed,
     nodes: ProxyNode[],
     worker: Worker | undefined,
     reason: string,
     drift: "keep" | "repair",
   ): Promise<void> {
+    await writeUsers(renderUsers(statsPasswordHash));
     const text = renderHaproxyConfig(template, settings, nodes);
     const applied = await readIfThere(paths.applied);
     if (drift === "repair" && worker) {

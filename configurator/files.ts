@@ -15,13 +15,17 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Puts the text on disk beside its target, for {@link replaceFile} or a check. */
-export async function writeCandidate(path: string, text: string): Promise<string> {
+/**
+ * Puts the text on disk beside its target, for {@link replaceFile} or a check.
+ *
+ * @param mode who may read it; only a file that holds no secret is for all
+ */
+export async function writeCandidate(path: string, text: string, mode = 0o644): Promise<string> {
   const candidate = `${path}.candidate`;
   try {
     // Whatever is in the way: a folder could not be opened, and a FIFO would wait for a reader.
     await rm(candidate, { recursive: true, force: true });
-    const file = await open(candidate, "wx", 0o644);
+    const file = await open(candidate, "wx", mode);
     try {
       await file.writeFile(text);
       await file.sync();
@@ -37,6 +41,6 @@ export async function writeCandidate(path: string, text: string): Promise<string
 }
 
 /** Replaces a file in one step: a reader, or a crash, meets the old text or the new, never a part. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  await rename(await writeCandidate(path, text), path);
+export async function replaceFile(path: string, text: string, mode?: number): Promise<void> {
+  await rename(await writeCandidate(path, text, mode), path);
 }

@@ -23,13 +23,14 @@ export interface Worker {
 }
 
 /**
- * Asks HAProxy's own parser about a file.
+ * Asks HAProxy's own parser about a haproxy.cfg, beside the users.cfg that is there.
  *
  * @returns undefined when the file is good, else what HAProxy said
  */
 export function checkConfig(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile("haproxy", ["-c", "-f", path], { maxBuffer: 2 ** 24 }, (error, stdout, stderr) =>
+    const args = ["-c", "-f", paths.users, "-f", path];
+    execFile("haproxy", args, { maxBuffer: 2 ** 24 }, (error, stdout, stderr) =>
       resolve(error ? `${stdout}${stderr}`.trim() || error.message : undefined),
     );
   });

@@ -2,6 +2,8 @@
 export const paths = {
   /** The file HAProxy runs on. */
   config: "/usr/local/etc/haproxy/haproxy.cfg",
+  /** The statistics' user and the hash of its password: HAProxy reads it beside the file. */
+  users: "/var/lib/configurator/users.cfg",
   /** One YAML file per node; the configurator is its only writer. */
   nodes: "/nodes",
   /** The last declaration pushed. */

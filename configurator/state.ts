@@ -1,15 +1,18 @@
+import type { PushRequest } from "./protocol/control";
 import type { Declaration } from "./protocol/declaration";
 import { parseNode } from "./protocol/declaration";
 import { isInNetwork } from "../config/subnet";
-import { renderHaproxyConfig } from "../haproxy/render";
-import { readIfThere } from "./files";
+import { renderHaproxyConfig, renderUsers } from "../haproxy/render";
+import { readIfThere, replaceFile } from "./files";
 import type { Memory } from "./membership";
 import { paths } from "./paths";
 
 /** What the configurator keeps beside the declaration of what was pushed. */
-export interface Pushed extends Declaration {
-  containers: Record<string, string>;
-}
+export type Pushed = Declaration & Pick<PushRequest, "containers" | "statsPasswordHash">;
+
+/** Keeps what was pushed; the hash in it is HAProxy's user's alone. */
+export const writePushed = (pushed: Pushed) =>
+  replaceFile(paths.declaration, JSON.stringify(pushed), 0o600);
 
 /**
  * The last declaration pushed; undefined before the first.
@@ -27,6 +30,7 @@ export async function readPushed(): Promise<Pushed | undefined> {
       throw new Error("handMade.range is not a network");
     }
     renderHaproxyConfig(template, settings, nodes);
+    renderUsers(pushed.statsPasswordHash);
     return { ...pushed, nodes };
   } catch (error) {
     throw new Error(`${paths.declaration}: ${(error as Error).message}`, { cause: error });

@@ -30,6 +30,8 @@ export interface ProxySettings {
   hardStopSeconds: number;
   /** Whether a cookie keeps a client on its node. */
   stickySessions: boolean;
+  /** Whether the statistics ask for the user and password of {@link renderUsers}. */
+  statsAuth: boolean;
 }
 
 /**
@@ -62,4 +64,23 @@ export function renderHaproxyConfig(
   // HAProxy's syntax is not HTML, hence noEscape; strict turns a misspelt value into an error.
   const render = Handlebars.compile(template, { noEscape: true, strict: true });
   return render({ settings, nodes: sortNodes(nodes) });
+}
+
+/** Who the statistics let in, where they ask. */
+export const STATS_USER = "admin";
+
+/** A bcrypt hash; nothing else may become configuration in its place. */
+const BCRYPT_HASH = /^\$2b\$\d\d\$[./A-Za-z0-9]{53}$/;
+
+/**
+ * Renders users.cfg, which HAProxy reads beside haproxy.cfg, so that no preview, diff or log that
+ * shows haproxy.cfg has a hash.
+ *
+ * @param hash bcrypt hash of the statistics' password; undefined when they ask for none
+ * @throws Error when it is no such hash; the message does not have it
+ */
+export function renderUsers(hash: string | undefined): string {
+  if (hash === undefined) return "userlist statistics\n";
+  if (!BCRYPT_HASH.test(hash)) throw new Error("statsPasswordHash: expected a bcrypt hash ($2b$)");
+  return `userlist statistics\n  user ${STATS_USER} password ${hash}\n`;
 }

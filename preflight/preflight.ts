@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { hostname } from "node:os";
 import * as pulumi from "@pulumi/pulumi";
 import type Docker from "dockerode";
-import { renderHaproxyConfig, type ProxyNode } from "../haproxy/render";
+import { renderHaproxyConfig, renderUsers, type ProxyNode } from "../haproxy/render";
 import { paths } from "../configurator/paths";
 import { addressOn } from "../docker/address";
 import { describeStopped, STILL } from "../docker/containerState";
@@ -424,7 +424,8 @@ async function askHaproxy(plan: Plan, held: Surroundings, text: string): Promise
   const command = ["sh", "-c", CHECK_IF_NEW, "sh", digest];
   const { exitCode, stderr } = await runInContainer(container, command, {
     user: "haproxy",
-    stdin: text,
+    // At the end, so that the lines that HAProxy names are the text's.
+    stdin: `${text}\n${renderUsers(undefined)}`,
   }).catch(unlessRunning);
   return exitCode === 1 ? [complaintOf(stderr)] : [];
 }

@@ -28,7 +28,9 @@ export async function reportHere(
   const { header, rows, disagreements } = compareViews(await readCluster(balancer), containers);
   const nodes = await listNodeFiles(balancer);
   const { statsUrl } = readPulumi("stack", "output", "--stack", stack) as { statsUrl: string };
-  const image = save("stats.png", await shootStatsPage(browser, statsUrl));
+  const asked = readPulumi("config", "get", "statsPassword", "--stack", stack);
+  const { value: password } = asked as { value: string };
+  const image = save("stats.png", await shootStatsPage(browser, statsUrl, password));
   const files = [
     image,
     save("haproxy.cfg", await readConfig(balancer)),

@@ -24,6 +24,8 @@ export interface PushRequest {
   declaration: Declaration;
   /** Container id of each declared node: what was known of another container no longer counts. */
   containers: Record<string, string>;
+  /** bcrypt hash of the statistics' password; absent when they ask for none. */
+  statsPasswordHash?: string;
   /** Longest wait until every declared node serves, ms. */
   deadlineMs: number;
 }

@@ -12,6 +12,8 @@ export interface HaproxyConfigProperties {
   text: string;
   /** Container id of each node. A node in a new container has to prove anew that it serves. */
   backends: Record<string, string>;
+  /** bcrypt hash of the statistics' password; absent when they ask for none. The engine hides it. */
+  statsPasswordHash?: string;
   /**
    * What the configurator is told. All that shows of it is in `text`; the two underscores are
    * Pulumi's mark for a property that is kept but not displayed, so a diff says it once.
@@ -35,6 +37,10 @@ export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigS
     const detailed: Record<string, DiffKind> = {};
     if (news.container !== state.container) detailed.container = "update";
     if (news.text !== state.text) detailed.text = "update";
+    const [before, now] = [state.statsPasswordHash, news.statsPasswordHash];
+    if (before !== now) {
+      detailed.statsPasswordHash = !before ? "add" : now ? "update" : "delete";
+    }
     if (state.runtime !== undefined) detailed.runtime = "delete";
     // A node that comes or goes shows in the text already.
     for (const [name, id] of Object.entries(news.backends)) {
@@ -74,12 +80,11 @@ export const haproxyConfig: ResourceType<HaproxyConfigProperties, HaproxyConfigS
  * and so is an edit by hand; and what changed beside the file.
  */
 export function compare(
-  state: HaproxyConfigProperties,
-  { declared, expected, live, runtime = [] }: ConfigStatus,
+  state: HaproxyConfigState,
+  { declared, expected, live, runtime }: ConfigStatus,
 ): HaproxyConfigState {
   const text = (live === expected ? declared : live) ?? "";
-  const { container, backends, __declaration } = state;
-  return { container, text, backends, __declaration, ...(runtime.length > 0 && { runtime }) };
+  return { ...state, text, runtime: runtime?.length ? runtime : undefined };
 }
 
 /**
@@ -88,10 +93,11 @@ export function compare(
  * @throws Error when the balancer refuses the declaration, is gone, or the time is over
  */
 async function push(inputs: HaproxyConfigProperties, context: Context): Promise<void> {
-  const { container, __declaration: declaration, backends: containers } = inputs;
+  const { container, __declaration: declaration, backends: containers, statsPasswordHash } = inputs;
   const members = { [container]: "ha", ...nameById(containers) };
+  const request = { do: "push", declaration, containers, statsPasswordHash } as const;
   await askUntilDone(context, members, (deadlineMs, ask) =>
-    ask(container, { do: "push", declaration, containers, deadlineMs }).catch((error: Error) => {
+    ask(container, { ...request, deadlineMs }).catch((error: Error) => {
       if (!isNotFound(error)) throw error;
       throw new Error("the balancer's container is gone; make it again with: pulumi up --refresh");
     }),

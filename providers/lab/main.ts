@@ -3,6 +3,7 @@ import { gossipKey } from "./gossipKey";
 import { handMadeNodes } from "./handMadeNodes";
 import { haproxyConfig } from "./haproxyConfig";
 import { nodesReady } from "./nodesReady";
+import { statsPassword } from "./statsPassword";
 
 serve({
   name: "lab",
@@ -12,5 +13,6 @@ serve({
     "lab:index:HandMadeNodes": handMadeNodes,
     "lab:index:HaproxyConfig": haproxyConfig,
     "lab:index:NodesReady": nodesReady,
+    "lab:index:StatsPassword": statsPassword,
   },
 });

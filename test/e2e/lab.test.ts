@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { runInContainer, withoutFrames } from "../../docker/engine";
 import { GOLDEN_COUNTS, goldenFile } from "../support/golden";
+import { readStateFile } from "../support/balancer";
 import { LabCheckout, engine } from "../support/checkout";
 import { underLoad } from "../support/load";
 import {
@@ -337,6 +338,65 @@ test("one changed line of the application rebuilds one layer of one image", asyn
   expect(after.app.at(-1)).not.toBe(before.app.at(-1));
   expect(JSON.parse((await get(port("httpPort"))).body)).toMatchObject({ hello: "heig" });
   expect(await identity(lab, "ha")).toEqual(ha);
+});
+
+test("a statistics' password is asked for, and shows nowhere", async () => {
+  const [first, second] = ["correct horse: 1", "battery staple~2"];
+  const answers = (...passwords: string[]) =>
+    Promise.all(
+      ["", ...passwords].flatMap((password) => {
+        const credentials = Buffer.from(`admin:${password}`).toString("base64");
+        const header = password && `Authorization: Basic ${credentials}\r\n`;
+        return ["/", "/metrics"].map(async (path) => {
+          const answer = await converse(port("statsPort"), `GET ${path} HTTP/1.0\r\n${header}\r\n`);
+          return Number(answer.split(" ")[1]);
+        });
+      }),
+    );
+  const shown: string[] = [];
+  const hashes: string[] = [];
+  const secretFiles = ["declaration.json", "users.cfg"].map(
+    (file) => `/var/lib/configurator/${file}`,
+  );
+  const change = async (password: string) => {
+    await lab.configure("statsPassword", password);
+    shown.push(await lab.succeed("preview", "--diff", "--stack", lab.stack));
+    shown.push(await lab.succeed("up", "--diff", "--yes", "--skip-preview", "--stack", lab.stack));
+    const users = await readStateFile(lab, "users.cfg");
+    hashes.push(/^userlist statistics\n {2}user admin password (\S+)\n$/.exec(users)![1]);
+  };
+
+  await change(first);
+  expect(shown[0]).toContain(
+    "+   http-request auth realm statistics unless { http_auth(statistics) }",
+  );
+  expect(shown[0]).toMatch(/Resources:\n {4}\+ 1 to create\n {4}~ 1 to update\n/);
+  expect(await answers(first, second)).toEqual([401, 401, 200, 200, 401, 401]);
+  expect(await inContainer(lab, "ha", "stat", "-c", "%a %U", ...secretFiles)).toBe(
+    "600 haproxy\n600 haproxy\n",
+  );
+  const again = ["preview", "--refresh", "--expect-no-changes", "--stack", lab.stack];
+  expect(await lab.pulumi(...again)).toMatchObject({ code: 0 });
+
+  await change(second);
+  expect(shown[2]).toMatch(/Resources:\n {4}~ 2 to update\n/);
+  expect(await answers(first, second)).toEqual([401, 401, 401, 401, 200, 200]);
+
+  shown.push(
+    await configOnDisk(lab),
+    await lab.succeed("stack", "export", "--stack", lab.stack),
+    readFileSync(join(lab.folder, `Pulumi.${lab.stack}.yaml`), "utf8"),
+    JSON.stringify(await lab.container("ha").inspect()),
+    withoutFrames(await lab.container("ha").logs({ stdout: true, stderr: true })),
+  );
+  for (const secret of [first, second, ...hashes]) {
+    expect(shown.filter((text) => text.includes(secret))).toEqual([]);
+  }
+
+  await lab.succeed("config", "rm", "statsPassword", "--stack", lab.stack);
+  await lab.up();
+  expect(await answers()).toEqual([200, 200]);
+  expect(await readStateFile(lab, "users.cfg")).toBe("userlist statistics\n");
 });
 
 test("a template edited in the checkout is a text diff and an update in place", async () => {

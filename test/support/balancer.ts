@@ -104,9 +104,13 @@ function parseStats(csv: string): Map<string, Record<string, string>> {
   );
 }
 
+/** A file of the configurator's that only HAProxy's user can read: root there may not, either. */
+export const readStateFile = (lab: LabCheckout, file: string) =>
+  inContainer(lab, "ha", "s6-setuidgid", "haproxy", "cat", `${STATE}/${file}`);
+
 /** What the configurator was told last. */
 export const readPushed = async (lab: LabCheckout) =>
-  JSON.parse(await inContainer(lab, "ha", "cat", `${STATE}/declaration.json`)) as Pushed;
+  JSON.parse(await readStateFile(lab, "declaration.json")) as Pushed;
 
 /** Tells the configurator what the provider would. */
 export function push(lab: LabCheckout, pushed: Pushed, deadlineMs = 20_000): Promise<Outcome> {

@@ -83,7 +83,8 @@ export class LabCheckout {
   }
 
   configure(key: string, value: string | number): Promise<string> {
-    return this.succeed("config", "set", key, String(value), "--stack", this.stack);
+    const secret = key === "statsPassword" ? ["--secret"] : [];
+    return this.succeed("config", "set", key, String(value), ...secret, "--stack", this.stack);
   }
 
   /** Runs the launcher behind `npx pulumi` in the copy. */

@@ -8,6 +8,7 @@ export const LAB: LabConfig = {
   namePrefix: "x-",
   publishAddress: "127.0.0.1",
   adminAddress: "127.0.0.2",
+  statsPassword: "",
   httpPort: 8080,
   statsPort: 8081,
   adminPort: 8082,

@@ -66,6 +66,7 @@ export class NestedEngine implements LabHost {
       ...ports,
       publishAddress: "0.0.0.0",
       adminAddress: "0.0.0.0",
+      statsPassword: "open to the outer host",
     });
     try {
       await container.start();

@@ -69,6 +69,7 @@ export function configOf(lab: LabCheckout, nodeCount: number): LabConfig {
     nodeCount,
     publishAddress: "127.0.0.1",
     adminAddress: "127.0.0.1",
+    statsPassword: String(lab.config.statsPassword ?? ""),
     httpPort: portOf(lab, "httpPort"),
     statsPort: portOf(lab, "statsPort"),
     adminPort: portOf(lab, "adminPort"),

@@ -4,6 +4,7 @@ import type { LabConfig } from "../../config/labConfig";
 import { revisionOf } from "../../configurator/protocol/declaration";
 import { planTopology } from "../../config/topology";
 import declareLab from "../../index";
+import { secret } from "../../providers/pluginServer";
 import { renderFor } from "../support/golden";
 import { LAB } from "../support/labConfig";
 
@@ -31,7 +32,8 @@ async function runProgram({ stack, ...config }: LabConfig) {
     {
       newResource: ({ type, name, inputs, custom }) => {
         if (custom) registered.push({ type, name, inputs: inputs as Registered["inputs"] });
-        const made = { repoDigest: `sha256:${name}`, key: `${name} key` };
+        const hash = secret(`${name} hash`);
+        const made = { repoDigest: `sha256:${name}`, key: `${name} key`, hash };
         return { id: `${name}-id`, state: { ...inputs, ...made } as object };
       },
       call: () => ({}),
@@ -185,6 +187,7 @@ test("the program declares the whole lab", async () => {
       checkTimeoutMs: 1000,
       hardStopSeconds: 30,
       stickySessions: true,
+      statsAuth: false,
     },
     nodes: [
       { name: "s1", address: "10.20.30.11", port: 3000 },
@@ -214,6 +217,27 @@ test("one more node is one more container and another declaration, all else is t
     (all) => all.find(({ name }) => name === "haproxy.cfg")!.inputs.__declaration,
   );
   expect(revisionOf(after as never)).not.toBe(revisionOf(before as never));
+});
+
+test("a statistics' password goes to its resource, and its hash to HAProxy's, both as secrets", async () => {
+  process.env.PULUMI_CONFIG_SECRET_KEYS = '["dynamic-scaling-lab:statsPassword"]';
+  const lab = { ...LAB, statsPassword: "correct horse" };
+  const { registered, outputs } = await runProgram(lab);
+  delete process.env.PULUMI_CONFIG_SECRET_KEYS;
+  const made = registered.filter(({ type }) => type === "lab:index:StatsPassword");
+  expect(made.map(({ inputs }) => inputs)).toEqual([{ password: secret("correct horse") }]);
+  const { __declaration, ...config } = registered.find(
+    ({ name }) => name === "haproxy.cfg",
+  )!.inputs;
+  expect(config).toEqual({
+    container: "ha-id",
+    text: renderFor(lab),
+    backends: { s1: "s1-id", s2: "s2-id" },
+    statsPasswordHash: secret("stats hash"),
+  });
+  expect(JSON.stringify([__declaration, outputs])).not.toMatch(/horse|stats hash/);
+  const others = registered.filter((resource) => resource !== made[0]).map(({ name }) => name);
+  expect(others).toEqual((await runProgram(LAB)).registered.map(({ name }) => name));
 });
 
 test("a configuration that is not allowed declares nothing", async () => {

@@ -44,6 +44,7 @@ test("the defaults are the lab's constants", () => {
     namePrefix: "",
     publishAddress: "127.0.0.1",
     adminAddress: "127.0.0.1",
+    statsPassword: "",
     httpPort: 80,
     statsPort: 1936,
     adminPort: 9999,
@@ -119,6 +120,18 @@ test.each<[Partial<LabConfig>, string]>([
     { adminAddress: "" },
     'adminAddress: got "", expected an IPv4 address of this host, or 0.0.0.0 for all',
   ],
+  [
+    { adminAddress: "0.0.0.0" },
+    'statsPassword: got "", expected 8 to 72 printable ASCII characters, because adminAddress ' +
+      "0.0.0.0 is not a loopback address; set it with: npx pulumi config set --secret statsPassword",
+  ],
+  ...["1234567", "x".repeat(73), "pässword", "pass\nword"].map(
+    (statsPassword): [Partial<LabConfig>, string] => [
+      { statsPassword },
+      `statsPassword: got "[${statsPassword.length} characters]", expected 8 to 72 printable ASCII ` +
+        "characters; set it with: npx pulumi config set --secret statsPassword",
+    ],
+  ),
   [{ httpPort: 0 }, "httpPort: got 0, expected a port from 1 to 65535"],
   [{ adminPort: 65536 }, "adminPort: got 65536, expected a port from 1 to 65535"],
   [
@@ -150,6 +163,7 @@ test.each<[Partial<LabConfig>, RegExp | undefined]>([
   [{}, undefined],
   [{ subnet: "10.1.2.0/24", adminAddress: "127.0.0.2" }, undefined],
   [{ subnet: "172.31.240.0/20" }, undefined],
+  [{ statsPassword: "~".repeat(72) }, undefined],
   [{ subnet: "100.127.0.0/20" }, undefined],
   [
     { subnet: "8.8.8.0/24" },
@@ -157,7 +171,7 @@ test.each<[Partial<LabConfig>, RegExp | undefined]>([
   ],
   [{ subnet: "172.32.0.0/20" }, /^subnet: 172\.32\.0\.0\/20 is public/],
   [
-    { adminAddress: "0.0.0.0" },
+    { adminAddress: "0.0.0.0", statsPassword: "12345678" },
     /^adminAddress: 0\.0\.0\.0 opens HAProxy's admin CLI .* npx pulumi config rm adminAddress$/,
   ],
 ])("%j is allowed, with a warning where it is seldom meant", (change, warning) => {
@@ -238,6 +252,21 @@ test("no value of any key does anything but pass or be refused in a few clean li
   );
 });
 
+test("a password in plain text is refused without being shown", () => {
+  const values = { ...defaults, statsPassword: "correct horse" };
+  const config = keys.map((key) => [`project:${key}`, String(values[key as keyof LabConfig])]);
+  pulumi.runtime.setAllConfig(Object.fromEntries(config) as Record<string, string>);
+  expect(readConfig).toThrow(
+    new Error(
+      'nothing was changed, because\n  statsPassword: got "[13 characters]", expected a secret; ' +
+        "set it with: npx pulumi config set --secret statsPassword",
+    ),
+  );
+  process.env.PULUMI_CONFIG_SECRET_KEYS = '["project:statsPassword"]';
+  expect(readConfig()).toMatchObject({ statsPassword: "correct horse" });
+  delete process.env.PULUMI_CONFIG_SECRET_KEYS;
+});
+
 test("a key that there is not is refused, with those that there are", () => {
   const config = { ...defaults, nodecount: 3, "nested.key": "x" };
   const { stack, ...keys } = config;
@@ -248,8 +277,8 @@ test("a key that there is not is refused, with those that there are", () => {
     "docker:host": "another provider's",
   });
   const known =
-    "nodeCount, subnet, namePrefix, publishAddress, adminAddress, httpPort, statsPort, adminPort, " +
-    "nodePorts, serverTimeout, stickySessions, rollingSteps, readyTimeout";
+    "nodeCount, subnet, namePrefix, publishAddress, adminAddress, statsPassword, httpPort, statsPort, " +
+    "adminPort, nodePorts, serverTimeout, stickySessions, rollingSteps, readyTimeout";
   expect(stack).toBe("dev");
   expect(readConfig).toThrow(
     new Error(

@@ -23,6 +23,7 @@ const state: HaproxyConfigProperties = {
       checkTimeoutMs: 500,
       hardStopSeconds: 30,
       stickySessions: true,
+      statsAuth: false,
     },
     nodes: [],
     handMade: { range: "10.20.30.224/27", port: 3000 },
@@ -39,6 +40,11 @@ test.each([
     "a node's container",
     { backends: { s1: "n1", s2: UNKNOWN } },
     { changes: true, detailed: { "backends.s2": "update" } },
+  ],
+  [
+    "a password that comes",
+    { statsPasswordHash: "hash" },
+    { changes: true, detailed: { statsPasswordHash: "add" } },
   ],
   ["the number of nodes alone", { backends: { s1: "n1" } }, { changes: false, detailed: {} }],
   [
@@ -81,4 +87,18 @@ test("a preview of a create or an update touches no container", async () => {
     state,
   });
   expect(await haproxyConfig.update("id", state, state, state, context)).toEqual(state);
+});
+
+test.each([
+  ["another password", { statsPasswordHash: UNKNOWN }, "update"],
+  ["a password that goes", { statsPasswordHash: undefined }, "delete"],
+])("%s is an update in place", async (_what, change, statsPasswordHash) => {
+  const before = { ...state, statsPasswordHash: "hash" };
+  const news = { ...before, ...change };
+  const detailed = { statsPasswordHash };
+  expect(await haproxyConfig.diff("id", before, before, news, context)).toEqual({
+    changes: true,
+    detailed,
+  });
+  expect(compare(before, { declared: state.text, expected, live: expected })).toEqual(before);
 });

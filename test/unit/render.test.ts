@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { planTopology } from "../../config/topology";
-import { renderHaproxyConfig, sortNodes } from "../../haproxy/render";
+import { renderHaproxyConfig, renderUsers, sortNodes } from "../../haproxy/render";
 import { GOLDEN_COUNTS, goldenFile, renderFor } from "../support/golden";
 import { LAB } from "../support/labConfig";
 
@@ -34,6 +34,31 @@ test("nodes are ordered as a person counts", () => {
 test("without sticky sessions there is no cookie", () => {
   expect(renderFor({ ...LAB, stickySessions: false })).not.toContain("cookie");
 });
+
+test("a statistics' password adds the question for it, and nothing of it", () => {
+  const lines = (statsPassword: string) => renderFor({ ...LAB, statsPassword }).split("\n");
+  const without = lines("");
+  expect(lines("correct horse").filter((line) => !without.includes(line))).toEqual([
+    "  # The user and the password's hash are in users.cfg, which only HAProxy's user can read.",
+    "  http-request auth realm statistics unless { http_auth(statistics) }",
+  ]);
+});
+
+const HASH = `$2b$06$${"./aZ09".repeat(9).slice(1)}`;
+
+test("users.cfg has the statistics' user, or none", () => {
+  expect(renderUsers(undefined)).toBe("userlist statistics\n");
+  expect(renderUsers(HASH)).toBe(`userlist statistics\n  user admin password ${HASH}\n`);
+});
+
+test.each(["", "correct horse", `${HASH}\n`, `${HASH}\n  user x insecure-password x`])(
+  "%j is no hash",
+  (hash) => {
+    expect(() => renderUsers(hash)).toThrow(
+      new Error("statsPasswordHash: expected a bcrypt hash ($2b$)"),
+    );
+  },
+);
 
 test.each([
   ["{{#each nodes}}", /Parse error/],

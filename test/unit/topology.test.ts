@@ -48,6 +48,7 @@ test("a topology follows from the configuration", () => {
       checkTimeoutMs: 1000,
       hardStopSeconds: 30,
       stickySessions: true,
+      statsAuth: false,
     },
     label: { label: "dynamic-scaling-lab.stack", value: "test" },
   });
