@@ -23,7 +23,7 @@ export class Announcements {
     this.kept.set(member.name, { member: { ...member, status: "alive" }, at: Date.now() });
   }
 
-  /** A run that has said goodbye has nothing more to say. */
+  /** A run that has left has nothing more to say. */
   forget({ name, boot }: Pick<Member, "name" | "boot">): void {
     if (this.kept.get(name)?.member.boot === boot) this.kept.delete(name);
   }

@@ -26,7 +26,7 @@ import { checkConfig, readWorker, type Worker } from "./haproxyProcess";
 import { HealthRecord } from "./health";
 import { checkable, decideNodes, type Memory } from "./membership";
 import { readNodes, writeNodes } from "./nodesFolder";
-import { Pacer } from "./pacer";
+import { RateLimiter } from "./rateLimiter";
 import { paths } from "./paths";
 import { findHarmed, NotServing, type Report, waitUntilServing } from "./readiness";
 import { type GossipEvent, readMembers } from "./serf";
@@ -34,7 +34,7 @@ import { drainServer, listServers } from "./servers";
 import { type Pushed, readMemory, readPushed, writePushed } from "./state";
 import { diffLines, type Send, Watch } from "./watch";
 
-/** How often the configurator looks again although nobody poked it. */
+/** How often the configurator looks again although nobody triggered it. */
 const LOOK_EVERY_MS = 10_000;
 /** The same while gossip does not vouch for a node that should be there. */
 const LOOK_CLOSELY_EVERY_MS = 1000;
@@ -44,13 +44,13 @@ const STUCK_AFTER_MS = 3000;
 const COMPLAIN_AGAIN_MS = 60_000;
 
 /**
- * The one writer of /nodes and haproxy.cfg. It works by level, not by edge: each reconciliation
+ * The one writer of /nodes and haproxy.cfg. It is level-triggered: each reconciliation
  * makes the folder, the file and the process follow from what is declared, what gossip knows and
  * what serves, whatever happened before, so a missed event or a kill at any point costs nothing.
  */
 export class Configurator {
   private last: Promise<unknown> = Promise.resolve();
-  private readonly pacer = new Pacer((reason) => this.reconcile(reason));
+  private readonly rateLimiter = new RateLimiter((reason) => this.reconcile(reason));
   private readonly announced = new Announcements();
   private readonly health = new HealthRecord();
   private readonly draining = new Set<string>();
@@ -73,7 +73,7 @@ export class Configurator {
     this.watch.tell({ what: "gossip", event, members: told });
     if (event === "announce") for (const member of members) this.announced.add(member);
     const names = members.map(({ name }) => JSON.stringify(name.slice(0, 80))).join(" ");
-    if (event !== "leave") return this.pacer.poke(`${event} of ${names}`);
+    if (event !== "leave") return this.rateLimiter.trigger(`${event} of ${names}`);
     for (const member of members) {
       this.announced.forget(member);
       this.health.leaves(member.name);
@@ -266,7 +266,7 @@ export class Configurator {
       this.watch.tell({ what: "note", text: (error as Error).message });
       throw error;
     } finally {
-      this.nextLook = setTimeout(() => this.pacer.poke("another look"), lookAgainIn);
+      this.nextLook = setTimeout(() => this.rateLimiter.trigger("another look"), lookAgainIn);
     }
   }
 
@@ -340,7 +340,7 @@ export class Configurator {
     console.log(`applied by ${way} in ${ms} ms for ${reason}: ${change}`);
     const diff = applied === undefined ? [] : diffLines(applied, text);
     this.watch.tell({ what: "apply", way, ms, reason, change, diff });
-    this.pacer.applied();
+    this.rateLimiter.applied();
     this.drain(await readWorker(), nodes);
   }
 

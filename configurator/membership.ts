@@ -111,7 +111,7 @@ function listen({ declaration, members, announced, memory, self, stays }: Eviden
     if (hasLeft(member, memory) && !(member.status === "alive" && stays(name))) return "left";
     if (member.status === "alive") return "alive";
     if (memory.superseded[name] === member.boot) return "unknown";
-    // A goodbye of an earlier run, heard late, shows on this one, which said none.
+    // A leave of an earlier run, heard late, shows on this one, which said none.
     if (member.status === "leaving") return "unknown";
     return member.status;
   }
@@ -189,7 +189,7 @@ function decideHandMade(
 
 /**
  * Decides which nodes are in. A node is in while gossip says that it lives, or its application
- * answers; a node that said goodbye is out, unless it lives and serves on for longer than a stop
+ * answers; a node that left is out, unless it lives and serves on for longer than a stop
  * takes: then somebody else said it. So the loss of gossip takes no node that serves away,
  * and only a failure that the health check confirms counts.
  *

@@ -8,7 +8,7 @@ import {
   configuratorLog,
   configuratorPid,
   masterCli,
-  poke,
+  trigger,
   proxies,
   push,
   type Pushed,
@@ -321,7 +321,7 @@ describe("pushed by hand", () => {
     await settle(declare(2));
     const before = await showProcesses(lab);
     await asHaproxy(fault);
-    await poke(lab);
+    await trigger(lab);
     await expectState(declare(2));
     expect(await showProcesses(lab)).toEqual(before);
   });
@@ -336,7 +336,7 @@ describe("pushed by hand", () => {
     const before = await showProcesses(lab);
     const log = await configuratorLog(lab);
     await asHaproxy(fault);
-    await poke(lab);
+    await trigger(lab);
     await expectLogged(log, new RegExp(`^${declaration}: .*${why}`, "m"));
     await expectState(declare(2));
     expect(await showProcesses(lab)).toEqual(before);
@@ -358,7 +358,7 @@ describe("pushed by hand", () => {
   ])("%s: it heals by itself", async (_what, fault) => {
     await settle(declare(2));
     await asHaproxy(fault);
-    await poke(lab);
+    await trigger(lab);
     await expectState(declare(2));
     await expectServed();
     await expectOneProxy();
@@ -478,7 +478,7 @@ describe("pushed by hand", () => {
     expect(await drifted()).toEqual([]);
     await masterCli(lab, `@1 ${command}`);
     expect(await drifted()).toEqual([drift]);
-    await poke(lab);
+    await trigger(lab);
     expect(await drifted()).toEqual([drift]);
     await settle(declare(2));
     expect(await drifted()).toEqual([]);

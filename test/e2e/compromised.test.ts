@@ -17,8 +17,8 @@ afterAll(() => lab.remove());
 const bootOf = async (name: string) =>
   (await inContainer(lab, name, "s6-setuidgid", "_serf", "cat", "/run/serf/boot")).trim();
 
-/** A member's goodbye, as it would say it itself. */
-const goodbyeOf = async (name: string, host: number) =>
+/** A member's leave, as it would say it itself. */
+const leaveOf = async (name: string, host: number) =>
   `${name}\t${addressIn(lab, host)}\tbackend\trole=backend,origin=pulumi,boot=${await bootOf(name)}`;
 
 describe("an application's user", () => {
@@ -48,10 +48,10 @@ describe("an application's user", () => {
     expect(exitCode).not.toBe(0);
   });
 
-  test("can't take another node out by a goodbye in its name, as it could", async () => {
-    const goodbye = await goodbyeOf("s2", 12);
+  test("can't take another node out by a leave in its name, as it could", async () => {
+    const leave = await leaveOf("s2", 12);
     const { exitCode, stdout } = await asWebapp([
-      ...["serf", "query", "-tag", "role=balancer", "leave", goodbye],
+      ...["serf", "query", "-tag", "role=balancer", "leave", leave],
     ]);
     expect(stdout).toMatch(NO_TOKEN);
     expect(exitCode).not.toBe(0);
@@ -80,18 +80,18 @@ test("the agents' tokens show in no command line, inspect or log", async () => {
   }
 });
 
-describe("a goodbye in another's name, by a holder of the key,", () => {
+describe("a leave in another's name, by a holder of the key,", () => {
   const inRotation = async () => (await inContainer(lab, "ha", "ls", "/nodes")).trim().split("\n");
-  const sayGoodbye = async () => {
-    const goodbye = await goodbyeOf("s2", 12);
-    await inContainer(lab, "s1", "serf", "query", "-tag", "role=balancer", "leave", goodbye);
+  const sayLeave = async () => {
+    const leave = await leaveOf("s2", 12);
+    await inContainer(lab, "s1", "serf", "query", "-tag", "role=balancer", "leave", leave);
     expect(await inRotation()).toEqual(["s1.yaml"]);
   };
   const lastApply = async () =>
     (await configuratorLog(lab)).findLast((line) => /applied/.test(line));
 
   test("which was believed for ever, is not when the node serves on for 15 s", async () => {
-    await sayGoodbye();
+    await sayLeave();
     const started = Date.now();
     await eventually(30_000, async () =>
       expect(await inRotation()).toEqual(["s1.yaml", "s2.yaml"]),
@@ -105,7 +105,7 @@ describe("a goodbye in another's name, by a holder of the key,", () => {
     const args = ["refresh", "--preview-only", "--diff", "--stack", lab.stack];
     let isShown = false;
     const insisting = (async () => {
-      while (!isShown) await sayGoodbye();
+      while (!isShown) await sayLeave();
     })();
     const shown = await lab.succeed(...args).finally(() => (isShown = true));
     await insisting;
@@ -114,7 +114,7 @@ describe("a goodbye in another's name, by a holder of the key,", () => {
   });
 
   test("which no update repaired, ends with the next push", async () => {
-    await sayGoodbye();
+    await sayLeave();
     expect(await push(lab, await readPushed(lab))).toMatchObject({ done: true });
     expect(await lastApply()).toMatch(/^applied by Runtime API in \d+ ms for push \w+: \+s2$/);
     expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);

@@ -48,7 +48,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** Sequences that failed once. */
 const KEPT: Step[][] = [
-  // The balancer looked for changes every 2 s, s2's restart was shorter, and its goodbye heard late.
+  // The balancer looked for changes every 2 s, s2's restart was shorter, and its leave heard late.
   [
     { do: "pause", name: "s8" },
     { do: "pause", name: "s3" },

@@ -119,7 +119,7 @@ describe("any restart ends in the same membership, nodes added by hand included"
     await expectAll();
   });
 
-  // Again and again: whose goodbye is heard after whose join is chance.
+  // Again and again: whose leave is heard after whose join is chance.
   test.each([1, 2, 3, 4])("all at once, round %i", async () => {
     await Promise.all(["ha", "s1", "s2", "s9"].map(restart));
     await expectAll();

@@ -119,7 +119,7 @@ export function push(lab: LabCheckout, pushed: Pushed, deadlineMs = 20_000): Pro
 }
 
 /** Says to the configurator that it is time to look, as gossip does. */
-export const poke = (lab: LabCheckout) =>
+export const trigger = (lab: LabCheckout) =>
   inContainer(
     lab,
     "ha",

@@ -30,7 +30,7 @@ test.each([
   expect(announcements.beside(known("b1", "left"))).toEqual([]);
 });
 
-test("the goodbye of its run ends it, that of an older run does not", () => {
+test("the leave of its run ends it, that of an older run does not", () => {
   announcements.forget({ name: "s1", boot: "b1" });
   expect(announcements.beside([])).toEqual([heard]);
   announcements.forget({ name: "s1", boot: "b2" });

@@ -90,7 +90,7 @@ describe("a declared node", () => {
       { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
     ],
     [
-      "that is leaving without a goodbye of its own is in again if it serves",
+      "that is leaving without a leave of its own is in again if it serves",
       {
         members: [member(s1, { status: "leaving" }), member(s2)],
         memory: { left: { s1: "b0" }, absent: ["s1"] },
@@ -100,7 +100,7 @@ describe("a declared node", () => {
       { memory: { ...settled.memory, left: { s1: "b0" } }, unsure: ["s1"] },
     ],
     [
-      "that is leaving without a goodbye is out when it has been down for long",
+      "that is leaving without a leave is out when it has been down for long",
       { members: [member(s1, { status: "leaving" }), member(s2)], lost: ["s1"] },
       { ...S1_GONE, unsure: ["s1"] },
     ],

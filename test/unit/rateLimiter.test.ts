@@ -1,4 +1,4 @@
-import { Pacer } from "../../configurator/pacer";
+import { RateLimiter } from "../../configurator/rateLimiter";
 
 /** When each call came, ms since the test's begin, and with what. */
 let calls: [at: number, reason: string][];
@@ -22,36 +22,36 @@ function record(reason: string): void {
   calls.push([now(), reason]);
 }
 
-/** A pacer whose every call applies something, which takes so long. */
-function applying(takesMs = 0): Pacer {
-  const pacer = new Pacer(async (reason) => {
+/** A rate limiter whose every call applies something, which takes so long. */
+function applying(takesMs = 0): RateLimiter {
+  const rateLimiter = new RateLimiter(async (reason) => {
     record(reason);
     if (takesMs > 0) await new Promise((resolve) => setTimeout(resolve, takesMs));
-    pacer.applied();
+    rateLimiter.applied();
   });
-  return pacer;
+  return rateLimiter;
 }
 
-async function pokeEvery(pacer: Pacer, ms: number, count: number): Promise<void> {
+async function triggerEvery(rateLimiter: RateLimiter, ms: number, count: number): Promise<void> {
   for (let i = 1; i <= count; i++) {
-    pacer.poke(`event ${i}`);
+    rateLimiter.trigger(`event ${i}`);
     await until(now() + ms);
   }
 }
 
-test("the first poke counts at once", async () => {
-  applying().poke("join");
+test("the first trigger counts at once", async () => {
+  applying().trigger("join");
   await until(19);
   expect(calls).toEqual([]);
   await until(60_000);
   expect(calls).toEqual([[20, "join"]]);
 });
 
-test("pokes of one moment are one call, with each reason once", async () => {
-  const pacer = applying();
-  for (const reason of ["join", "announce", "join"]) pacer.poke(reason);
+test("triggers of one moment are one call, with each reason once", async () => {
+  const rateLimiter = applying();
+  for (const reason of ["join", "announce", "join"]) rateLimiter.trigger(reason);
   await until(19);
-  pacer.poke("leave");
+  rateLimiter.trigger("leave");
   await until(60_000);
   expect(calls).toEqual([[20, "join, announce, leave"]]);
 });
@@ -60,8 +60,8 @@ test("pokes of one moment are one call, with each reason once", async () => {
 const EVENTS = Array.from({ length: 20 }, (_, i) => `event ${i + 1}`);
 const pauses = () => times().flatMap((at, i) => (i === 0 ? [] : [at - times()[i - 1]]));
 
-test("twenty pokes in a second are four calls at most, the last after the last poke", async () => {
-  await pokeEvery(applying(), 50, 20);
+test("twenty triggers in a second are four calls at most, the last after the last trigger", async () => {
+  await triggerEvery(applying(), 50, 20);
   await until(60_000);
   expect(times().length).toBeLessThanOrEqual(4);
   expect(times()[0]).toBe(20);
@@ -70,7 +70,7 @@ test("twenty pokes in a second are four calls at most, the last after the last p
 });
 
 test("the same when an apply takes long", async () => {
-  await pokeEvery(applying(400), 50, 20);
+  await triggerEvery(applying(400), 50, 20);
   await until(60_000);
   expect(times().length).toBeLessThanOrEqual(4);
   expect(times().at(-1)).toBeGreaterThan(950);
@@ -78,7 +78,7 @@ test("the same when an apply takes long", async () => {
 });
 
 test("a long burst is applied further and further apart, but every few seconds", async () => {
-  await pokeEvery(applying(), 100, 300);
+  await triggerEvery(applying(), 100, 300);
   await until(60_000);
   const [first, second, ...more] = pauses();
   expect(second).toBeGreaterThan(first);
@@ -88,14 +88,14 @@ test("a long burst is applied further and further apart, but every few seconds",
 });
 
 test("one alone after a burst counts at once, and begins anew", async () => {
-  const pacer = applying();
-  await pokeEvery(pacer, 50, 20);
+  const rateLimiter = applying();
+  await triggerEvery(rateLimiter, 50, 20);
   const [first] = pauses();
   await until(20_000);
   calls = [];
-  pacer.poke("alone");
+  rateLimiter.trigger("alone");
   await until(20_100);
-  pacer.poke("another");
+  rateLimiter.trigger("another");
   await until(60_000);
   expect(calls).toEqual([
     [20_020, "alone"],
@@ -104,18 +104,18 @@ test("one alone after a burst counts at once, and begins anew", async () => {
 });
 
 test("looks that apply nothing are not held back", async () => {
-  const pacer = new Pacer(async (reason) => record(reason));
-  await pokeEvery(pacer, 100, 3);
+  const rateLimiter = new RateLimiter(async (reason) => record(reason));
+  await triggerEvery(rateLimiter, 100, 3);
   expect(times()).toEqual([20, 120, 220]);
 });
 
-test("an error is logged, and the next poke counts", async () => {
+test("an error is logged, and the next trigger counts", async () => {
   const log = jest.spyOn(console, "error").mockImplementation();
-  const pacer = new Pacer(async (reason) => {
+  const rateLimiter = new RateLimiter(async (reason) => {
     record(reason);
     throw new Error(`no ${reason}`);
   });
-  await pokeEvery(pacer, 100, 2);
+  await triggerEvery(rateLimiter, 100, 2);
   expect(log.mock.calls).toEqual([["no event 1"], ["no event 2"]]);
   expect(times()).toEqual([20, 120]);
 });

@@ -5,22 +5,22 @@ const FIRST_PAUSE_MS = 400;
 const LONGEST_PAUSE_MS = 3200;
 
 /**
- * Turns pokes into few reconciliations: the first at once, those of a burst further and further
+ * Turns triggers into few reconciliations: the first at once, those of a burst further and further
  * apart, so that twenty nodes that start together cost a handful of applies, and one alone does not
  * wait.
  */
-export class Pacer {
+export class RateLimiter {
   private timer?: NodeJS.Timeout;
   private readonly reasons = new Set<string>();
   private isWorking = false;
   private notBefore = 0;
   private pause = FIRST_PAUSE_MS;
 
-  /** @param work called with the reasons of all pokes since the last call; its errors are logged */
+  /** @param work called with the reasons of all triggers since the last call; its errors are logged */
   constructor(private readonly work: (reason: string) => Promise<void>) {}
 
   /** Asks for a reconciliation soon. */
-  poke(reason: string): void {
+  trigger(reason: string): void {
     this.reasons.add(reason);
     this.schedule();
   }
