@@ -125,6 +125,16 @@ test("it goes on after a restart of the balancer", async () => {
   );
 });
 
+test("the web application's page counts the views of a sticky session and fits a phone", async () => {
+  const visit = await browser.newPage({ viewport: PHONE });
+  for (const views of [1, 2]) {
+    await visit.goto(`http://127.0.0.1:${portOf(lab, "httpPort")}/`);
+    expect(await visit.title()).toMatch(new RegExp(`^s\\d: view ${views}$`));
+  }
+  expect(await visit.locator("main").innerText()).toContain("Sticky: HAProxy's cookie");
+  expect(await visit.evaluate("document.documentElement.scrollWidth")).toBe(PHONE.width);
+});
+
 test("Ctrl-C ends it", async () => {
   live.kill("SIGINT");
   expect(await once(live, "exit")).toEqual([0, null]);
