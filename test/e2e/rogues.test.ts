@@ -182,6 +182,30 @@ test("serf.log has one line for each member, whatever it calls itself", async ()
   expect(lines.some((line) => line.includes('name="s1\\\\n server evil"'))).toBe(true);
 });
 
+const asWebapp = (...command: string[]) =>
+  runInContainer(lab.container("s1"), command, { user: "webapp" });
+
+test("an application that takes all memory is ended alone, and the node serves on", async () => {
+  const takeMebibytes =
+    "for (const all = []; all.length < 650;) all.push(Buffer.alloc(2 ** 20, 1))";
+  const startedAt = async () => (await lab.container("s1").inspect()).State.StartedAt;
+  const before = await startedAt();
+  const ended = await asWebapp("node", "-e", takeMebibytes);
+  expect(ended).toEqual({ exitCode: 137, stdout: "", stderr: "" });
+  expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
+  expect(Object.keys(await countAnswers(lab, 8)).sort()).toEqual(["s1", "s2"]);
+  expect(await startedAt()).toBe(before);
+});
+
+test("a setuid program of root's gives an application no rights", async () => {
+  await inContainer(lab, "s1", "install", "-m", "4755", "/usr/bin/id", "/tmp/setuid-id");
+  const [own, setuid] = [await asWebapp("id", "-u"), await asWebapp("/tmp/setuid-id", "-u")];
+  await inContainer(lab, "s1", "rm", "/tmp/setuid-id");
+  expect(own.exitCode).toBe(0);
+  expect(own.stdout).not.toBe("0\n");
+  expect(setuid).toEqual(own);
+});
+
 test("20 running containers whose agents start within a second: at most 4 applies", async () => {
   const added = Array.from({ length: 20 }, (_, i) => `n${i + 1}`);
   // s6 leaves a service alone that has this file.
@@ -206,28 +230,4 @@ test("20 running containers whose agents start within a second: at most 4 applie
   console.log(`agents started in ${took} ms; applies:\n${made.join("\n")}`);
   expect(made.length).toBeLessThanOrEqual(4);
   expect(made.every((line) => line.includes("applied by Runtime API"))).toBe(true);
-});
-
-const asWebapp = (...command: string[]) =>
-  runInContainer(lab.container("s1"), command, { user: "webapp" });
-
-test("an application that takes all memory is ended alone, and the node serves on", async () => {
-  const takeMebibytes =
-    "for (const all = []; all.length < 650;) all.push(Buffer.alloc(2 ** 20, 1))";
-  const startedAt = async () => (await lab.container("s1").inspect()).State.StartedAt;
-  const before = await startedAt();
-  const ended = await asWebapp("node", "-e", takeMebibytes);
-  expect(ended).toEqual({ exitCode: 137, stdout: "", stderr: "" });
-  expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
-  expect(Object.keys(await countAnswers(lab, 8)).sort()).toEqual(["s1", "s2"]);
-  expect(await startedAt()).toBe(before);
-});
-
-test("a setuid program of root's gives an application no rights", async () => {
-  await inContainer(lab, "s1", "install", "-m", "4755", "/usr/bin/id", "/tmp/setuid-id");
-  const [own, setuid] = [await asWebapp("id", "-u"), await asWebapp("/tmp/setuid-id", "-u")];
-  await inContainer(lab, "s1", "rm", "/tmp/setuid-id");
-  expect(own.exitCode).toBe(0);
-  expect(own.stdout).not.toBe("0\n");
-  expect(setuid).toEqual(own);
 });
