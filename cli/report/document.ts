@@ -1,4 +1,5 @@
 /** A report as plain data, before it becomes Markdown or a page. */
+import { diffArrays } from "diff";
 
 /** Texts and list items are trusted and may have `code` in backquotes; all else is shown as it is. */
 export type Block =
@@ -31,24 +32,7 @@ export const linkTo = (file: string) => `../${file.split("/").map(encodeURICompo
 
 /** The lines that went (`-`) and came (`+`), in the order of the texts; nothing of what stayed. */
 export function diffLines(before: string[], after: string[]): string[] {
-  // common[i][j]: length of the longest common subsequence of what follows i and j.
-  const common = Array.from({ length: before.length + 1 }, () =>
-    new Array<number>(after.length + 1).fill(0),
-  );
-  for (let i = before.length - 1; i >= 0; i--) {
-    for (let j = after.length - 1; j >= 0; j--) {
-      common[i][j] =
-        before[i] === after[j]
-          ? common[i + 1][j + 1] + 1
-          : Math.max(common[i + 1][j], common[i][j + 1]);
-    }
-  }
-  const changes: string[] = [];
-  for (let i = 0, j = 0; i < before.length || j < after.length;) {
-    if (before[i] === after[j]) [i, j] = [i + 1, j + 1];
-    else if (j === after.length || (i < before.length && common[i + 1][j] >= common[i][j + 1])) {
-      changes.push(`-${before[i++]}`);
-    } else changes.push(`+${after[j++]}`);
-  }
-  return changes;
+  return diffArrays(before, after)
+    .filter(({ added, removed }) => added || removed)
+    .flatMap(({ added, value }) => value.map((line) => `${added ? "+" : "-"}${line}`));
 }
