@@ -1,87 +1,80 @@
-import * as docker from "@pulumi/docker";
 import { bundlePrograms } from "./bundles/imagePrograms";
 import { readConfig } from "./config/labConfig";
-import { GossipKey, HandMadeNodes } from "./components/gossip";
+import { createSharedKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
-import { LoadBalancer } from "./components/loadBalancer";
-import { readPlatform } from "./docker/engine";
+import { createNetwork } from "./components/network";
+import { chooseComponents } from "./components/orchestrators";
+import { readPlatform, readSwarmAddress } from "./docker/connect";
 import { countRebuilds } from "./preflight/missingImages";
 import { preflight } from "./preflight/preflight";
 import { skipPromiseTraces } from "./config/stackTraces";
 import { planTopology, type PublishedPort } from "./config/topology";
-import { WebApp } from "./components/webapp";
 
 skipPromiseTraces();
-
-/** Where this machine finds it: 0.0.0.0 is every address, the loopback's too. */
-const at = ({ ip, external }: PublishedPort) =>
-  `${ip === "0.0.0.0" ? "127.0.0.1" : ip}:${external}`;
 
 /** Declares the lab. Pulumi waits for this and keeps what it returns as the stack's outputs. */
 export = async function declareLab() {
   const config = readConfig();
   const topology = planTopology(config);
-  const { appPort, balancer, images, label, network, nodes, proxy } = topology;
+  const { appPort, balancers, front, images, nodes } = topology;
   const servers = nodes.map(({ name, address }) => ({ name, address, port: appPort }));
   const running = await preflight({ config, topology, servers });
+  const platform = await readPlatform();
 
-  const lan = new docker.Network(
-    "heig",
-    {
-      name: network.name,
-      driver: "bridge",
-      ipamConfigs: [{ subnet: network.subnet, gateway: network.gateway, ipRange: network.ipRange }],
-      labels: [label],
-    },
-    // Two networks can't have one subnet at the same time.
-    { deleteBeforeReplace: true },
-  );
-
-  new HandMadeNodes("handMade", { network: lan.id });
-  const { key: gossipKey } = new GossipKey("gossip");
+  const network = createNetwork(topology);
+  new HandMadeNodes("handMade", { network: network.id });
+  const gossipKey = createSharedKey(topology);
 
   bundlePrograms();
   const built = new LabImages("images", {
     names: images,
+    hasFront: balancers.length > 1,
     stack: config.stack,
-    platform: await readPlatform(),
+    platform,
+    registry: topology.swarm?.registry,
     rebuilds: await countRebuilds(config.stack),
   });
 
+  const { WebApp, LoadBalancer } = chooseComponents(topology);
   const webapp = new WebApp("webapp", {
-    nodes,
+    topology,
     image: built.webapp,
-    network: lan.name,
-    label,
+    network,
+    platform,
     gossipKey,
-    balancer: balancer.containerName,
-    settings: proxy,
     rollingSteps: config.rollingSteps,
     running,
     readyTimeout: config.readyTimeout,
   });
 
   new LoadBalancer("balancer", {
-    member: balancer,
+    topology,
     image: built.ha,
-    network: lan.name,
-    label,
+    frontImage: built.front,
+    network,
+    platform,
     gossipKey,
-    settings: proxy,
     statsPassword: config.statsPassword,
     servers,
-    handMade: { range: network.ipRange, port: appPort },
-    serverContainers: webapp.containers,
+    runs: webapp.runs,
     after: running.size > 0 ? [webapp.ready] : [],
+    isRunning: running.size > 0,
     readyTimeout: config.readyTimeout,
   });
 
-  const [http, stats, admin] = balancer.ports;
+  // Where one finds it: 0.0.0.0 is every address, on a Swarm of every engine.
+  const engine = (topology.swarm && (await readSwarmAddress())) ?? "127.0.0.1";
+  const at = ({ ip, external }: PublishedPort) => `${ip === "0.0.0.0" ? engine : ip}:${external}`;
+  const [http, stats, admin, secondStats, secondAdmin] = front.ports;
   return {
     url: `http://${at(http)}`,
     statsUrl: `http://${at(stats)}`,
-    adminAddress: at(admin),
-    balancerAddress: balancer.address,
+    ...(admin && { adminAddress: at(admin) }),
+    ...(secondStats && {
+      secondStatsUrl: `http://${at(secondStats)}`,
+      secondAdminAddress: at(secondAdmin),
+    }),
+    balancerAddress: front.address,
     nodeNames: nodes.map((node) => node.name),
     nodeAddresses: Object.fromEntries(nodes.map((node) => [node.name, node.address])),
     nodeUrls: nodes.flatMap((node) => node.ports).map((port) => `http://${at(port)}`),

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what this lab costs, beside what it is to be measured against in the same run.
- * Writes bench/results/bench.md and a plot for each section; `npm run bench -- <words>` runs the
+ * Writes bench/results/bench.md and bench.html, with a plot for each section; `npm run bench -- <words>` runs the
  * sections of those names. No assertion: a machine's figures are its own, and the aims are shown.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -12,7 +12,8 @@ import { benchGrowth } from "./growth";
 import { benchImages } from "./images";
 import { benchMembership } from "./membership";
 import { benchPreview } from "./preview";
-import { toMarkdown, toSummary, toSvg, type Report } from "./report";
+import { benchProcessor } from "./processor";
+import { TITLE, toHtml, toMarkdown, toSummary, toSvg, type Report } from "./report";
 import { benchStart } from "./start";
 import { benchThroughput } from "./throughput";
 
@@ -24,6 +25,7 @@ interface Section {
 const SECTIONS: Record<string, Section> = {
   deploy: { title: "Deploying, beside docker run and docker-compose", run: benchDeploy },
   preview: { title: "A preview that finds no change", run: benchPreview },
+  processor: { title: "Where the processor's time goes", run: benchProcessor },
   throughput: { title: "Requests through the balancer", run: benchThroughput },
   images: { title: "Images: building again, and bytes", run: benchImages },
   apply: { title: "One change of the configuration", run: benchApply },
@@ -63,15 +65,16 @@ async function bench(words: string[]): Promise<boolean> {
     }
     say(`took ${((performance.now() - started) / 60_000).toFixed(1)} min`);
     const parts = [
-      "# Figures of one run on one machine",
+      `# ${TITLE}`,
       toSummary(reports.map(([, report]) => report)),
       ...reports.map(([title, report]) => toMarkdown(title, report)),
       ...failures.map((failure) => `Failed: ${failure}`),
     ];
     writeFileSync(join(results, "bench.md"), `${parts.join("\n\n")}\n`);
+    writeFileSync(join(results, "bench.html"), toHtml(reports));
   }
   console.log(toSummary(reports.map(([, report]) => report)));
-  console.log(`\nAll of it, with plots: ${join(results, "bench.md")}`);
+  console.log(`\nAll of it: bench/results/bench.md, and with plots bench/results/bench.html`);
   return failures.length === 0;
 }
 

@@ -3,16 +3,19 @@
  * one after the other on one lab. Prints a table of what was sent, lost and slowest, and writes
  * bench/results/chaos.md and chaos.html, the latter with plots over time. Fails when a GET was lost
  * or a POST sent twice; times are shown beside their aims. `npm run chaos -- <words>` tries the
- * faults whose names have one of the words; SHORT=1 sends a quarter.
+ * faults whose names have one of the words; SHORT=1 sends a quarter. `npm run chaos -- swarm` tries
+ * those of test/support/swarmLab.ts.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { parseCommand, runCommand, UsageError } from "../cli/command";
 import { LabCheckout } from "../test/support/checkout";
 import { FAULTS, settle, type Fault } from "../test/support/faults";
 import { names } from "../test/support/observe";
 import { judge, tryFault, type Trial } from "../test/support/trial";
 import { renderPage, tabulate, toMarkdown } from "./chaosReport";
+import { swarmChaos } from "./swarmChaos";
 
 const DELAYS_MS = [1, 100];
 const AT_LEAST = process.env.SHORT ? 500 : 2000;
@@ -30,8 +33,8 @@ function explain(trial: Trial): string[] {
 }
 
 /** Brings the lab to what a fault starts from, also after one that went wrong. */
-async function prepare(lab: LabCheckout, { nodes }: Fault): Promise<void> {
-  for (const name of names(10)) {
+async function prepare(lab: LabCheckout, { nodes, balancers = 1 }: Fault): Promise<void> {
+  for (const name of [...names(10), "ha1", "ha2"]) {
     const container = lab.container(name);
     const state = await container.inspect().then(
       ({ State }) => State.Status,
@@ -39,6 +42,7 @@ async function prepare(lab: LabCheckout, { nodes }: Fault): Promise<void> {
     );
     if (state === "paused") await container.unpause();
   }
+  await lab.setBalancers(balancers);
   await lab.configure("nodeCount", nodes);
   const args = ["--refresh", "--yes", "--skip-preview", "--stack", lab.stack];
   await lab.succeed("up", ...args);
@@ -48,7 +52,7 @@ async function prepare(lab: LabCheckout, { nodes }: Fault): Promise<void> {
 const USAGE = `usage: npm run chaos [-- WORD…]
 
 Tries every fault under load, or those with one of the words in their names, and writes a table and a page with
-plots. The faults:
+plots. The word swarm alone: those of several machines, on a Swarm of its own. The faults:
 
 ${FAULTS.map(({ name }) => `  ${name}`).join("\n")}`;
 
@@ -90,11 +94,14 @@ async function chaos(words: string[]): Promise<boolean> {
   }
   const report = `${toMarkdown(trials)}\n\n${[...failures, ...trials.flatMap(explain)].join("\n")}\n`;
   writeFileSync(join(results, "chaos.md"), report);
-  console.log(report);
+  console.log(`${report}\nbench/results/chaos.md, and with plots bench/results/chaos.html`);
   return failures.length === 0 && trials.every((trial) => judge(trial).broken.length === 0);
 }
 
 runCommand(async () => {
   const { positionals } = parseCommand(USAGE, { allowPositionals: true });
-  return (await chaos(positionals)) ? 0 : 1;
+  const isGood = await (isDeepStrictEqual(positionals, ["swarm"])
+    ? swarmChaos()
+    : chaos(positionals));
+  return isGood ? 0 : 1;
 });

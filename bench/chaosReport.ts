@@ -2,11 +2,23 @@
 import { SHAPES, summarize, type Exchange } from "../test/support/load";
 import { sortNodes } from "../haproxy/render";
 import { judge, type Trial } from "../test/support/trial";
-import { drawSvg, toMarkdownTable } from "./report";
+import { drawSvg, escapeHtml, toHtmlTable, toMarkdownTable, toPage } from "./report";
 
 const HEAD = [
-  ["fault", "answers", "shape", "sent", "lost", "p99", "slowest", "aim", "POSTs", "unanswered"],
-  ["twice", "tried again", "verdict"],
+  [
+    "fault",
+    "balancers",
+    "answers",
+    "shape",
+    "sent",
+    "lost",
+    "p99",
+    "slowest",
+    "aim",
+    "POSTs",
+    "unanswered",
+  ],
+  ["twice", "tried again", "cut", "verdict"],
 ].flat();
 
 type Verdict = "good" | "late" | "BROKEN";
@@ -20,9 +32,10 @@ function verdictOn(trial: Trial): Verdict {
 export function tabulate(trial: Trial): string[][] {
   const { fault, delayMs, load, posts, retried } = trial;
   const { slowestMs, outageMs } = fault.aims;
+  const { gap, cut } = judge(trial);
   const aim =
     outageMs !== undefined
-      ? `${judge(trial).gap.toFixed(0)} of ${outageMs} ms without service`
+      ? `${gap.toFixed(0)} of ${outageMs} ms without service`
       : slowestMs !== undefined
         ? `≤ ${slowestMs + delayMs} ms`
         : "";
@@ -30,9 +43,9 @@ export function tabulate(trial: Trial): string[][] {
     const gets = summarize(load, shape);
     const sentPosts = summarize(load, shape, "POST");
     return [
-      ...[fault.name, `${delayMs} ms`, shape, gets.sent, gets.lost],
+      ...[fault.name, fault.balancers ?? 1, `${delayMs} ms`, shape, gets.sent, gets.lost],
       ...[`${gets.p99.toFixed(0)} ms`, `${gets.slowest.toFixed(0)} ms`, aim],
-      ...[sentPosts.sent, sentPosts.lost, posts.twice.length, retried, verdictOn(trial)],
+      ...[sentPosts.sent, sentPosts.lost, posts.twice.length, retried, cut, verdictOn(trial)],
     ].map(String);
   });
 }
@@ -43,8 +56,6 @@ export const toMarkdown = (trials: Trial[]) => toMarkdownTable(HEAD, trials.flat
 const STEP_MS = 250;
 /** Points of latency drawn at most; the slowest are always among them. */
 const MAX_POINTS = 1500;
-
-const escape = (text: string) => text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
 
 type Point = [seconds: number, value: number];
 
@@ -90,7 +101,14 @@ function draw({ load: { exchanges }, marks }: Trial): string {
     symbol: "none",
     lineStyle: { color: "#888" },
     label: { formatter: "{b}", fontSize: 9 },
-    data: Object.entries(marks).map(([name, at]) => ({ name, xAxis: at / 1000 })),
+    // One below the other, into the picture: marks that are close have room, and none is cut off.
+    data: Object.entries(marks).map(([name, at], i) => ({
+      ...{ name, xAxis: at / 1000 },
+      label: {
+        align: at / 1000 < lasted / 2 ? "left" : "right",
+        offset: [0, -11 * (i % 3)],
+      },
+    })),
   };
   const option = {
     title: plots.map(({ title, top }) => ({
@@ -100,7 +118,10 @@ function draw({ load: { exchanges }, marks }: Trial): string {
     })),
     legend: { bottom: 0, itemGap: 20, textStyle: { fontSize: 10 } },
     grid: plots.map(({ top, height }) => ({ left: 50, right: 20, top, height })),
-    xAxis: plots.map((_, gridIndex) => ({ gridIndex, type: "value", min: 0, max: lasted })),
+    xAxis: plots.map((_, gridIndex) => ({
+      ...{ gridIndex, type: "value", min: 0, max: lasted },
+      ...{ name: gridIndex === plots.length - 1 ? "s" : "", nameGap: 5 },
+    })),
     yAxis: plots.map((_, gridIndex) => ({ gridIndex, type: gridIndex === 1 ? "log" : "value" })),
     series: [
       ...lines.map(({ name, points }, i) => ({
@@ -122,36 +143,27 @@ function draw({ load: { exchanges }, marks }: Trial): string {
 
 function renderTrial(trial: Trial, index: number): string {
   const { broken, late } = judge(trial);
-  const remarks = [...broken.slice(0, 10), ...late].map((line) => `<li>${escape(line)}</li>`);
+  const remarks = [...broken.slice(0, 10), ...late].map((line) => `<li>${escapeHtml(line)}</li>`);
   return (
-    `<section id="t${index}"><h2>${escape(trial.fault.name)}, answers of ${trial.delayMs} ms</h2>` +
+    `<section id="t${index}"><h2>${escapeHtml(trial.fault.name)}, answers of ${trial.delayMs} ms</h2>` +
     `<ul>${remarks.join("")}</ul>${draw(trial)}</section>`
   );
 }
 
-function renderRows(trial: Trial, index: number): string {
-  const rows = tabulate(trial).map(([fault, ...cells]) => {
-    const link = `<a href="#t${index}">${escape(fault)}</a>`;
-    return [link, ...cells.map(escape)].map((cell) => `<td>${cell}</td>`).join("");
+function renderRows(trial: Trial, index: number) {
+  return tabulate(trial).map(([fault, ...cells]) => {
+    const link = `<a href="#t${index}">${escapeHtml(fault)}</a>`;
+    return { cells: [link, ...cells.map(escapeHtml)], name: verdictOn(trial) };
   });
-  return rows.map((row) => `<tr class="${verdictOn(trial)}">${row}</tr>`).join("");
 }
-
-const STYLE = `
-body { font: 14px/1.4 system-ui, sans-serif; max-width: 900px; margin: 2em auto; color: #222; }
-table { border-collapse: collapse; font-size: 12px; } td, th { padding: 2px 6px; text-align: left; }
-tr.BROKEN td { background: #fdd; } tr.late td { background: #ffd; }`;
 
 /** All trials so far. */
-export function renderPage(trials: Trial[]): string {
-  const head = HEAD.map((title) => `<th>${title}</th>`).join("");
-  return `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>npm run chaos</title><style>${STYLE}</style>
-<h1>Load and faults</h1>
+export const renderPage = (trials: Trial[]) =>
+  toPage(
+    "npm run chaos",
+    `<h1>Load and faults</h1>
 <p>Lines across mark where the fault, its healing and the wait for agreement begin, and where the
 latter ends. Seconds are since the load began.</p>
-<table><tr>${head}</tr>${trials.map(renderRows).join("\n")}</table>
-${trials.map(renderTrial).join("\n")}
-</html>
-`;
-}
+${toHtmlTable(HEAD, trials.flatMap(renderRows))}
+${trials.map(renderTrial).join("\n")}`,
+  );

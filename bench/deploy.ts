@@ -3,18 +3,16 @@
  * same containers, all at once, and Debian's docker-compose with HAProxy's `server-template`.
  */
 import type { ContainerInspectInfo } from "dockerode";
-import { join } from "node:path";
-import { imageNames, STACK_LABEL } from "../config/topology";
-import { findFreePorts } from "../preflight/freePlaces";
+import { STACK_LABEL } from "../config/topology";
 import { LabCheckout } from "../test/support/checkout";
 import { names } from "../test/support/observe";
-import { needProgram, run, timed, whenAnswered } from "./measure";
+import { withCompose } from "./compose";
+import { run, timed, whenAnswered } from "./measure";
 import { median, seconds, times, type Comparison, type Report } from "./report";
 
 const ROUNDS = 3;
 const NODES = 10;
 const PATIENCE_MS = 120_000;
-const PEERS = join(__dirname, "peers");
 
 /** Seconds; each list has a value for each round. */
 interface Samples {
@@ -136,22 +134,19 @@ async function takeOwn(samples: Samples, lab: LabCheckout): Promise<void> {
   });
 }
 
-async function takeCompose(samples: Samples, lab: LabCheckout): Promise<void> {
-  const { httpPort } = await findFreePorts("bench-compose");
-  const images = imageNames({ namePrefix: String(lab.config.namePrefix), stack: lab.stack });
-  const env = { WEBAPP_IMAGE: images.webapp, HA_IMAGE: images.ha, HTTP_PORT: String(httpPort) };
-  const compose = (...args: string[]) =>
-    run(["docker-compose", "--project-name", "bench-peer", ...args], { cwd: PEERS, env });
+async function takeCompose(
+  samples: Samples,
+  lab: LabCheckout,
+  progress: (line: string) => void,
+): Promise<void> {
   let declared = 0;
-  try {
-    await takeRound(samples, {
-      port: httpPort,
+  await withCompose(lab, progress, ({ port, scale }) =>
+    takeRound(samples, {
+      port,
       declare: (nodes) => Promise.resolve((declared = nodes)),
-      apply: () => compose("up", "--detach", "--scale", `webapp=${declared}`),
-    });
-  } finally {
-    await compose("down", "--timeout", "1");
-  }
+      apply: () => scale(declared),
+    }),
+  );
 }
 
 function toReport(own: Samples, compose: Samples, bare: number[]): Report {
@@ -231,7 +226,6 @@ function toReport(own: Samples, compose: Samples, bare: number[]): Report {
 
 /** @param progress called with a line for a person who waits */
 export async function benchDeploy(progress: (line: string) => void): Promise<Report> {
-  await needProgram("docker-compose", "to compare with", progress);
   const [own, compose] = [noSamples(), noSamples()];
   const bare: number[] = [];
   const lab = await LabCheckout.create("bench-deploy");
@@ -244,7 +238,7 @@ export async function benchDeploy(progress: (line: string) => void): Promise<Rep
       progress(`round ${round} of ${ROUNDS}`);
       await lab.succeed(...destroy);
       await takeOwn(own, lab);
-      await takeCompose(compose, lab);
+      await takeCompose(compose, lab, progress);
       const byHand = await describeByHand(lab);
       await lab.succeed(...destroy);
       await takeBare(bare, byHand);

@@ -1,16 +1,19 @@
-/** `up` to many nodes: what one more costs as their number grows, and what it costs `ha`. */
+/** `up` to many nodes beside docker-compose: what one more costs as their number grows, and what it costs `ha`. */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { readNeighbours } from "../preflight/neighbours";
 import { LabCheckout } from "../test/support/checkout";
 import { configuratorLog } from "../test/support/balancer";
+import { withCompose } from "./compose";
 import { memoryOf } from "./memory";
 import { withNeighbours } from "./neighbours";
 import { run, timed } from "./measure";
-import { seconds, type Report } from "./report";
+import { seconds, times, type Report } from "./report";
 
 const STEPS = [10, 50, 100, 200];
+/** Before the first step. */
+const FIRST = 2;
 /** So many agents and checks on few cores take their time, s. */
 const READY_TIMEOUT = 900;
 /**
@@ -37,6 +40,8 @@ interface Row {
   phases: number[];
   /** An `up` with nothing to do, s. */
   empty: number;
+  /** The peer's `up` of the same nodes, until it ends and not until they serve, s. */
+  peer: number;
   /** Last apply, as the configurator's log has it. */
   apply: string;
   /** MB */
@@ -84,7 +89,7 @@ async function timePhases(lab: LabCheckout): Promise<{ all: number; phases: numb
   return { all, phases: ends.map((end, i) => end - begins[i]) };
 }
 
-async function measure(lab: LabCheckout, nodes: number, added: number): Promise<Row> {
+async function measure(lab: LabCheckout, nodes: number, added: number): Promise<Omit<Row, "peer">> {
   await lab.configure("nodeCount", nodes);
   const { all, phases } = await timePhases(lab);
   const applies = (await configuratorLog(lab)).filter((line) => line.startsWith("applied by "));
@@ -106,17 +111,25 @@ function toReport(rows: Row[], leftOut: number[]): Report {
       .map((row) => ({
         figure: `up to ${row.nodes} nodes, ${row.added} of them new`,
         own: seconds(row.up),
-        against: `nothing to do: ${seconds(row.empty)}`,
-        ratio: `${perNode(row).toFixed(0)} ms a new node`,
-        aim: "",
+        against: `docker-compose: ${seconds(row.peer)}`,
+        ratio: times(row.up / row.peer),
+        aim: `${perNode(row).toFixed(0)} ms a new node, ≤ 1.5 × ${perNode(rows[0]).toFixed(0)} ms`,
+        isMet: perNode(row) <= 1.5 * perNode(rows[0]),
       })),
     tables: [
       {
         title: "What an up is busy with, s:",
-        header: ["nodes", "up", ...PHASES.map(({ name }) => name), "nothing to do", "a new node"],
+        header: [
+          "nodes",
+          "up",
+          ...PHASES.map(({ name }) => name),
+          "nothing to do",
+          "a new node",
+          "docker-compose",
+        ],
         rows: rows.map((row) => [
           ...[row.nodes, row.up.toFixed(1), ...row.phases.map((phase) => phase.toFixed(1))],
-          ...[row.empty.toFixed(1), `${perNode(row).toFixed(0)} ms`],
+          ...[row.empty.toFixed(1), `${perNode(row).toFixed(0)} ms`, row.peer.toFixed(1)],
         ]),
       },
       {
@@ -136,6 +149,21 @@ function toReport(rows: Row[], leftOut: number[]): Report {
       },
     ],
     plots: [
+      {
+        file: "growth-peer",
+        title: "s for each new node",
+        unit: "s",
+        kind: "lines",
+        xTitle: "nodes",
+        x: rows.map(({ nodes }) => nodes),
+        series: [
+          { name: "this lab", values: rows.map((row) => Number((row.up / row.added).toFixed(2))) },
+          {
+            name: "docker-compose",
+            values: rows.map(({ peer, added }) => Number((peer / added).toFixed(2))),
+          },
+        ],
+      },
       {
         file: "growth",
         title: "up to so many nodes",
@@ -174,13 +202,22 @@ async function grow(steps: number[], progress: (line: string) => void): Promise<
   try {
     await lab.configure("nodePorts", 0);
     await lab.configure("readyTimeout", READY_TIMEOUT);
-    await lab.scale(2);
-    const rows: Row[] = [];
+    await lab.scale(FIRST);
+    const own: Omit<Row, "peer">[] = [];
     for (const nodes of steps) {
       progress(`${nodes} nodes`);
-      rows.push(await measure(lab, nodes, nodes - (rows.at(-1)?.nodes ?? 2)));
+      own.push(await measure(lab, nodes, nodes - (own.at(-1)?.nodes ?? FIRST)));
     }
-    return rows;
+    await lab.scale(1);
+    return await withCompose(lab, progress, async ({ scale }) => {
+      await scale(FIRST);
+      const rows: Row[] = [];
+      for (const row of own) {
+        progress(`docker-compose: ${row.nodes} nodes`);
+        rows.push({ ...row, peer: await timed(() => scale(row.nodes)) });
+      }
+      return rows;
+    });
   } finally {
     await lab.remove();
   }

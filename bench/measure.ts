@@ -3,10 +3,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
-import { setTimeout as delay } from "node:timers/promises";
 import { findOnPath, installPackages } from "../cli/setup/commands";
-
-const POLL_MS = 4;
+import { poll } from "../time/poll";
 
 export interface RunOptions {
   cwd?: string;
@@ -75,25 +73,22 @@ export function ask(host: string, port: number, path = "/"): Promise<string | un
 /** When a condition first holds, by the clock of `performance.now()`. */
 export async function whenTrue(
   condition: () => Promise<boolean>,
-  patienceMs: number,
+  withinMs: number,
 ): Promise<number> {
-  const deadline = performance.now() + patienceMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error("it did not come to be in time");
-    await delay(POLL_MS);
-  }
+  const holds = await poll(condition, Boolean, { everyMs: 4, withinMs });
+  if (!holds) throw new Error("it did not come to be in time");
   return performance.now();
 }
 
 /** Waits until so many different nodes have answered on a port of this host. */
-export async function whenAnswered(port: number, nodes: number, patienceMs: number): Promise<void> {
+export async function whenAnswered(port: number, nodes: number, withinMs: number): Promise<void> {
   const tags = new Set<string>();
   const condition = async () => {
     const tag = await ask("127.0.0.1", port);
     if (tag !== undefined) tags.add(tag);
     return tags.size >= nodes;
   };
-  await whenTrue(condition, patienceMs);
+  await whenTrue(condition, withinMs);
 }
 
 /** Sees to it that a program of Debian's is there. */

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { LabCheckout } from "../test/support/checkout";
 
-export interface Memory {
+export interface MemoryUse {
   /** Of the container as `docker stats` shows it, MB. */
   all: number;
   /** Of its processes beside the application, MB: each page shared by n counts as 1/n. */
@@ -10,7 +10,7 @@ export interface Memory {
 }
 
 /** Needs an engine on this host, whose /proc has the container's processes. */
-export async function memoryOf(lab: LabCheckout, name: string): Promise<Memory> {
+export async function memoryOf(lab: LabCheckout, name: string): Promise<MemoryUse> {
   const top = (await lab.container(name).top({ ps_args: "-eo pid,comm" })) as {
     Processes: [pid: string, command: string][];
   };

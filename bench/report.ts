@@ -75,16 +75,19 @@ export function toMarkdownTable(header: string[], rows: (string | number)[][]): 
 
 const AIMS = ["figure", "this lab", "against", "ratio", "aim", ""];
 
-/** The side-by-side table of all sections. */
-export function toSummary(reports: Report[]): string {
-  const rows = reports.flatMap(({ comparisons }) =>
+export const TITLE = "Figures of one run on one machine";
+
+function summarize(reports: Report[]): string[][] {
+  return reports.flatMap(({ comparisons }) =>
     comparisons.map(({ figure, own, against, ratio, aim, isMet }) => [
       ...[figure, own, against, ratio, aim],
       isMet === undefined ? "shown" : isMet ? "met" : "missed",
     ]),
   );
-  return toMarkdownTable(AIMS, rows);
 }
+
+/** The side-by-side table of all sections. */
+export const toSummary = (reports: Report[]) => toMarkdownTable(AIMS, summarize(reports));
 
 /** A section's tables, its notes and its plots by the names of their files. */
 export function toMarkdown(title: string, { tables, plots, notes }: Report): string {
@@ -94,6 +97,55 @@ export function toMarkdown(title: string, { tables, plots, notes }: Report): str
     ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join("\n")] : []),
     ...plots.map(({ file, title }) => `![${title}](${file}.svg)`),
   ].join("\n\n");
+}
+
+export const escapeHtml = (text: string): string =>
+  text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+const STYLE = `
+body { font: 14px/1.4 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; color: #222; }
+div { overflow-x: auto; } table { border-collapse: collapse; font-size: 12px; }
+td, th { padding: 2px 6px; text-align: left; white-space: nowrap; }
+tr.BROKEN td, tr.missed td { background: #fdd; } tr.late td { background: #ffd; }`;
+
+/** A page that needs nothing beside itself. */
+export const toPage = (title: string, body: string) => `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>${title}</title><style>${STYLE}</style>
+${body}
+</html>
+`;
+
+/** @param rows cells of HTML, and the class of the row */
+export function toHtmlTable(header: string[], rows: { cells: string[]; name?: string }[]): string {
+  const head = header.map((title) => `<th>${escapeHtml(title)}</th>`).join("");
+  const lines = rows.map(
+    ({ cells, name = "" }) => `<tr class="${name}"><td>${cells.join("</td><td>")}</td></tr>`,
+  );
+  return `<div><table><tr>${head}</tr>${lines.join("\n")}</table></div>`;
+}
+
+/** All sections with their plots. */
+export function toHtml(reports: [title: string, Report][]): string {
+  const table = (header: string[], rows: (string | number)[][]) =>
+    toHtmlTable(
+      header,
+      rows.map((cells) => {
+        const texts = cells.map((cell) => escapeHtml(String(cell)));
+        return { cells: texts, name: texts.at(-1) === "missed" ? "missed" : "" };
+      }),
+    );
+  const sections = reports.map(([title, { tables, notes, plots }]) =>
+    [
+      `<h2>${escapeHtml(title)}</h2>`,
+      ...plots.map(toSvg),
+      ...tables.map((it) => `<p>${escapeHtml(it.title)}</p>${table(it.header, it.rows)}`),
+      ...(notes.length > 0
+        ? [`<ul>${notes.map((it) => `<li>${escapeHtml(it)}`).join("")}</ul>`]
+        : []),
+    ].join("\n"),
+  );
+  const summary = table(AIMS, summarize(reports.map(([, report]) => report)));
+  return toPage("npm run bench", [`<h1>${TITLE}</h1>`, summary, ...sections].join("\n"));
 }
 
 /** A plot as an SVG document of its own. */

@@ -1,6 +1,6 @@
 /** `npm run clean [-- --yes] [--stack NAME]`: takes a lab down and removes its images. */
 import { createInterface } from "node:readline/promises";
-import { connectEngine, isNotFound } from "../docker/engine";
+import { connectDocker, isNotFound } from "../docker/connect";
 import { removeContainer } from "../docker/remove";
 import { isInterrupted } from "../state/interruption";
 import { chooseImages, lookForLab } from "../state/inventory";
@@ -52,18 +52,18 @@ async function announceHandMade(stack: string): Promise<void> {
   if (byHand.length === 0) return;
   console.log(`Nodes added by hand go too: ${byHand.map(({ name }) => name).join(", ")}.`);
   for (const { id } of byHand.filter(({ state }) => state === "created")) {
-    await removeContainer(connectEngine().getContainer(id));
+    await removeContainer(connectDocker().getContainer(id));
   }
 }
 
 /** Removes what this stack's own states record, as far as nobody else uses it. */
 async function removeImages(recorded: RecordedImage[]): Promise<void> {
-  const engine = connectEngine();
-  const [images, networks] = await Promise.all([engine.listImages(), engine.listNetworks()]);
+  const docker = connectDocker();
+  const [images, networks] = await Promise.all([docker.listImages(), docker.listNetworks()]);
   const names = networks.map(({ Name }) => Name);
   for (const image of chooseImages(recorded, images, names)) {
     try {
-      await engine.getImage(image).remove();
+      await docker.getImage(image).remove();
       console.log(`Removed image ${image}.`);
     } catch (error) {
       if (isNotFound(error)) continue;

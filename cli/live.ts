@@ -1,8 +1,8 @@
 /** `npm run live [-- --port N] [--stack NAME]`: a page on 127.0.0.1 that shows the lab as it moves. */
-import { findLab, requireBalancer } from "./lab";
+import { findLab, requireBalancers } from "./lab";
 import { followLab } from "./live/follow";
-import { NOTHING_YET, viewOf } from "./live/model";
 import { LiveServer } from "./live/server";
+import { type LabStates, viewOf } from "./live/view";
 import { parseCommand, runCommand, UsageError } from "./command";
 import { chooseStack } from "./stack";
 
@@ -15,19 +15,18 @@ of haproxy.cfg. It only looks. Ctrl-C ends it.
   --stack NAME  the lab's stack; the selected one without it`;
 
 async function live(port: number, stack: string): Promise<void> {
-  const lab = await findLab(stack);
-  const { containerName } = requireBalancer(lab);
+  requireBalancers(await findLab(stack));
   const end = new AbortController();
-  let state = NOTHING_YET;
-  const server = new LiveServer(() => viewOf(stack, state));
+  let states: LabStates = {};
+  const server = new LiveServer(() => viewOf(stack, states));
   console.log(`The lab of stack ${stack}, live: ${await server.listen(port)}`);
   console.log("Ctrl-C ends it.");
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => end.abort());
-  const show = (next: typeof state) => {
-    state = next;
+  const show = (next: LabStates) => {
+    states = next;
     server.changed();
   };
-  await followLab(containerName, show, end.signal);
+  await followLab(() => findLab(stack), show, end.signal);
   server.close();
 }
 

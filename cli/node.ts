@@ -2,17 +2,26 @@
  * `npm run node -- add s9… | remove s9… | list [--stack NAME]`: web nodes beside those that are
  * declared, as the course's lab adds them with `docker run`. Pulumi does not know them.
  */
-import { dirname } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { basename, dirname } from "node:path";
 import { KEY_FILE } from "../config/member";
-import { connectEngine, isNotFound } from "../docker/engine";
+import { addressOn } from "../docker/address";
+import { archiveOf } from "../docker/archive";
+import { connectDocker, isNotFound } from "../docker/connect";
+import { runInContainer } from "../docker/exec";
 import { removeContainer } from "../docker/remove";
 import type { Lab, LabContainer } from "../state/inventory";
-import { findLab, readCluster, requireBalancer } from "./lab";
-import { chooseRemoval, describeContainer, planAddition, serves, type Addition } from "./nodePlan";
+import { poll } from "../time/poll";
+import { findLab, readCluster, readClusters, requireBalancers, withDeclared } from "./lab";
+import {
+  chooseRemoval,
+  describeContainer,
+  decideAddition,
+  serves,
+  type Addition,
+} from "./handMade";
 import { parseCommand, runCommand, UsageError } from "./command";
 import { chooseStack } from "./stack";
-import { compareViews } from "./statusPlan";
+import { compareViews } from "./compareViews";
 import { formatTable } from "./table";
 
 const USAGE = `usage: npm run node -- add NAME… | remove NAME… | list [--stack NAME]
@@ -24,16 +33,15 @@ last requests are answered.
 
 /** The balancer's first check of a node comes within a second; starting it may take longer. */
 const SERVING_WITHIN_MS = 60_000;
-const POLL_MS = 100;
 
-/** Makes a node's container and waits until the balancer sends it requests. */
+/** Makes a node's container and waits until each balancer sends it requests. */
 async function add(name: string, stack: string): Promise<void> {
   const started = Date.now();
   const lab = await findLab(stack);
-  const balancer = requireBalancer(lab);
-  const addition = await start(name, lab, balancer);
+  const balancers = requireBalancers(lab);
+  const addition = await start(name, lab, balancers[0]);
   console.log(`Started container ${addition.containerName} at ${addition.address}.`);
-  await waitUntilServing(addition, stack, balancer);
+  await awaitRequests(addition, stack, balancers);
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
   console.log(
     `${name} is in the balancer's rotation and UP, ${seconds} s after the command began.`,
@@ -42,10 +50,10 @@ async function add(name: string, stack: string): Promise<void> {
 
 /** Starts the container, at another address if somebody else has just been given the first. */
 async function start(name: string, lab: Lab, balancer: LabContainer): Promise<Addition> {
-  const cluster = await readCluster(balancer);
+  const cluster = withDeclared({ own: await readCluster(balancer) }, lab).own;
   for (const taken = [...lab.taken]; ;) {
-    const addition = planAddition(name, { ...lab, taken }, cluster);
-    const container = await connectEngine()
+    const addition = decideAddition(name, { ...lab, taken }, cluster);
+    const container = await connectDocker()
       .createContainer(describeContainer(addition, lab))
       .catch((error: Error) => {
         if (!isNotFound(error)) throw error;
@@ -53,13 +61,12 @@ async function start(name: string, lab: Lab, balancer: LabContainer): Promise<Ad
         throw new Error(`${error.message}; make the lab's images again with: ${way}`);
       });
     try {
-      // As it is there: root's, and nobody else's to read. It passes nowhere else on its way.
-      const key = await connectEngine()
-        .getContainer(balancer.id)
-        .getArchive({ path: KEY_FILE.path });
+      // Root's, and nobody else's to read. It passes nowhere else on its way.
+      const key = archiveOf(basename(KEY_FILE.path), await readKey(balancer), 0o600);
       await container.putArchive(key, { path: dirname(KEY_FILE.path) });
       await container.start();
-      return addition;
+      const { NetworkSettings } = await container.inspect();
+      return { ...addition, address: addressOn(NetworkSettings.Networks[lab.network.name]) };
     } catch (error) {
       await removeContainer(container);
       if (!/address already in use/i.test((error as Error).message)) throw error;
@@ -68,27 +75,33 @@ async function start(name: string, lab: Lab, balancer: LabContainer): Promise<Ad
   }
 }
 
+/** The key that encrypts gossip. A Swarm's secret is a mount, which the engine's archives don't have. */
+async function readKey(balancer: LabContainer): Promise<string> {
+  const container = connectDocker().getContainer(balancer.id);
+  const { stdout, stderr } = await runInContainer(container, ["cat", KEY_FILE.path], {
+    user: "root",
+  });
+  if (stdout === "") throw new Error(`${KEY_FILE.path} in ${balancer.containerName}: ${stderr}`);
+  return stdout;
+}
+
 /** @throws Error with what each part of the balancer says of the node, if it does not come up */
-async function waitUntilServing(
+async function awaitRequests(
   addition: Addition,
   stack: string,
-  balancer: LabContainer,
+  balancers: LabContainer[],
 ): Promise<void> {
-  const deadline = Date.now() + SERVING_WITHIN_MS;
-  let problem: Error | undefined;
-  while (Date.now() < deadline) {
-    try {
-      const cluster = await readCluster(balancer);
-      if (serves(cluster, addition)) return;
-      problem = undefined;
-    } catch (error) {
-      // The balancer may be restarting: what counts is whether it serves at last.
-      problem = error as Error;
-    }
-    await delay(POLL_MS);
-  }
+  const look = async () =>
+    Object.values(await readClusters(balancers)).every((cluster) => serves(cluster, addition));
+  // A balancer may be restarting: what counts is whether it serves at last.
+  const last = await poll(
+    () => look().catch((error: Error) => error),
+    (seen) => seen === true,
+    { everyMs: 100, withinMs: SERVING_WITHIN_MS },
+  );
+  if (last === true) return;
   const { name, containerName } = addition;
-  const seen = problem?.message ?? (await describeNode(name, stack, balancer));
+  const seen = last ? last.message : await describeNode(name, stack, balancers);
   throw new Error(
     `${name} does not serve after ${SERVING_WITHIN_MS / 1000} s: ${seen}. ` +
       `Its container stays: docker logs ${containerName} may say why, ` +
@@ -96,9 +109,13 @@ async function waitUntilServing(
   );
 }
 
-async function describeNode(name: string, stack: string, balancer: LabContainer): Promise<string> {
+async function describeNode(
+  name: string,
+  stack: string,
+  balancers: LabContainer[],
+): Promise<string> {
   const { containers } = await findLab(stack);
-  const { disagreements } = compareViews(await readCluster(balancer), containers);
+  const { disagreements } = compareViews(await readClusters(balancers), containers);
   return (
     disagreements.filter((line) => line.startsWith(`${name}:`)).join(" ") || "it was just late"
   );
@@ -107,7 +124,7 @@ async function describeNode(name: string, stack: string, balancer: LabContainer)
 /** Stops a node, which leaves and ends its requests, and removes its container. */
 async function remove(name: string, stack: string): Promise<void> {
   const { id, containerName } = chooseRemoval(name, await findLab(stack));
-  const container = connectEngine().getContainer(id);
+  const container = connectDocker().getContainer(id);
   // The container's own stop timeout holds; one that is stopped already answers 304.
   await container.stop().catch((error: { statusCode?: number }) => {
     if (error.statusCode !== 304) throw error;

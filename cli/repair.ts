@@ -7,7 +7,7 @@ import { mendRecords } from "../state/halfWritten";
 import { locateLocks, whileHolding } from "../state/locks";
 import { endOrphans } from "../state/orphans";
 import { listUnfinished, readDeployment, type PastUpdate } from "../state/records";
-import { removeUnrecorded, type Evidence } from "../state/unrecorded";
+import { removeUnrecorded, type StackRecords } from "../state/unrecorded";
 import { readPulumi, runPulumi } from "./runPulumi";
 import { parseCommand, runCommand } from "./command";
 import { chooseStack } from "./stack";
@@ -44,14 +44,14 @@ export async function repair(asked?: string): Promise<void> {
 }
 
 async function repairFiles(stack: string, project: string, locks: string): Promise<boolean> {
-  const { found, evidence } = await whileHolding(locks, stack, async (unlocked) => {
+  const { found, records } = await whileHolding(locks, stack, async (unlocked) => {
     const ended = await endOrphans();
-    const evidence = readEvidence(stack, project);
-    const removed = await removeUnrecorded(stack, evidence);
-    return { found: unlocked || ended || removed, evidence };
+    const records = readRecords(stack, project);
+    const removed = await removeUnrecorded(stack, records);
+    return { found: unlocked || ended || removed, records };
   });
   // Last, for it ends what shows that there is something to repair.
-  return (await refreshAfterInterruption(stack, evidence, found)) || found;
+  return (await refreshAfterInterruption(stack, records, found)) || found;
 }
 
 async function repairElsewhere(stack: string, project: string, url: string): Promise<boolean> {
@@ -60,14 +60,14 @@ async function repairElsewhere(stack: string, project: string, url: string): Pro
       `run: npx pulumi cancel --stack ${stack}`,
   );
   const ended = await endOrphans();
-  const evidence = readEvidence(stack, project);
+  const records = readRecords(stack, project);
   // Pulumi refuses while another command holds the stack; without that nothing is removed.
-  const refreshed = await refreshAfterInterruption(stack, evidence, ended);
-  if (refreshed) await removeUnrecorded(stack, evidence);
+  const refreshed = await refreshAfterInterruption(stack, records, ended);
+  if (refreshed) await removeUnrecorded(stack, records);
   return refreshed;
 }
 
-function readEvidence(stack: string, project: string): Evidence {
+function readRecords(stack: string, project: string): StackRecords {
   const deployment = readDeployment(stack);
   const recent = ["--page-size", RECENT_UPDATES, "--page", "1"];
   const history = readPulumi("stack", "history", ...recent, "--stack", stack) as PastUpdate[];
@@ -80,7 +80,7 @@ function readEvidence(stack: string, project: string): Evidence {
  */
 async function refreshAfterInterruption(
   stack: string,
-  { deployment, history }: Evidence,
+  { deployment, history }: StackRecords,
   wasRepaired: boolean,
 ): Promise<boolean> {
   const unfinished = listUnfinished(deployment);
@@ -90,8 +90,7 @@ async function refreshAfterInterruption(
     say(`Clearing the record of unfinished operations: ${unfinished.join(", ")}.`);
   }
   say("Reading what the unfinished update did:");
-  const quiet = ["--suppress-outputs", "--suppress-progress"];
-  const options = ["--yes", "--skip-preview", "--clear-pending-creates", ...quiet];
+  const options = ["--yes", "--skip-preview", "--clear-pending-creates", "--suppress-progress"];
   await runPulumi("refresh", ...options, "--stack", stack);
   return true;
 }

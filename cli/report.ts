@@ -5,7 +5,7 @@ import { parseCommand, UsageError } from "./command";
 import { browserStep, openBrowser } from "./browser";
 import { findLab } from "./lab";
 import { describeWalk } from "./report/describe";
-import type { Report } from "./report/document";
+import type { Document } from "./report/document";
 import { reportHere } from "./report/here";
 import { toHtml } from "./report/html";
 import { toMarkdown } from "./report/markdown";
@@ -68,7 +68,7 @@ class Interruption extends Error {
 }
 
 /** Aborts at the first of the signals that ask a command to end; there is something to take down. */
-function listenForSignals(): AbortSignal {
+function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(name, () => {
@@ -96,7 +96,7 @@ async function report(): Promise<void> {
   say(`done: ${resolve(folder, "report/index.html")}`);
 }
 
-async function collectHere(stack: string | undefined, output: Output): Promise<Report> {
+async function collectHere(stack: string | undefined, output: Output): Promise<Document> {
   const lab = await findLab(chooseStack(stack));
   await complete(browserStep, console.log);
   const browser = await openBrowser();
@@ -107,10 +107,10 @@ async function collectHere(stack: string | undefined, output: Output): Promise<R
   }
 }
 
-async function goThrough(tasks: Task[], output: Output): Promise<Report> {
+async function goThrough(tasks: Task[], output: Output): Promise<Document> {
   await setUp();
   await complete(browserStep, console.log);
-  const signal = listenForSignals();
+  const signal = abortOnSignals();
   const browser = await openBrowser();
   try {
     const own = { nodeCount: nodesFor(tasks), signal, say };

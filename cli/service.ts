@@ -2,9 +2,10 @@
  * `npm run service -- restart s1 serf | list s1 [--stack NAME]`: the processes that s6 keeps running
  * in a container of the lab.
  */
-import { setTimeout as delay } from "node:timers/promises";
-import { connectEngine, runInContainer } from "../docker/engine";
+import { connectDocker } from "../docker/connect";
+import { runInContainer } from "../docker/exec";
 import type { LabContainer } from "../state/inventory";
+import { poll } from "../time/poll";
 import { findLab } from "./lab";
 import {
   chooseMember,
@@ -12,7 +13,7 @@ import {
   LIST_SERVICES,
   parseServices,
   type Service,
-} from "./servicePlan";
+} from "./services";
 import { parseCommand, runCommand, UsageError } from "./command";
 import { chooseStack } from "./stack";
 import { formatTable } from "./table";
@@ -23,11 +24,10 @@ The processes that s6 keeps running in a container of the lab. restart waits unt
 
   --stack NAME  the lab's stack; the selected one without it`;
 const RUNNING_WITHIN_MS = 30_000;
-const POLL_MS = 50;
 
 /** Runs a command as root: s6's control files are root's. @throws if it does not succeed */
 async function run(member: LabContainer, ...command: string[]): Promise<string> {
-  const container = connectEngine().getContainer(member.id);
+  const container = connectDocker().getContainer(member.id);
   const { exitCode, stdout, stderr } = await runInContainer(container, command, { user: "root" });
   if (exitCode === 0) return stdout;
   const said = stderr.trim() || stdout.trim() || `exit code ${exitCode}`;
@@ -45,12 +45,9 @@ async function restart(member: LabContainer, name: string): Promise<void> {
   // s6 ignores the restart of a service that is down.
   await run(member, "s6-svc", before.isUp ? "-r" : "-u", `/etc/s6/${name}`);
   const look = async () => chooseService(name, member.name, await listServices(member));
-  let after = await look();
-  while ((!after.isUp || after.pid === before.pid) && Date.now() < started + RUNNING_WITHIN_MS) {
-    await delay(POLL_MS);
-    after = await look();
-  }
-  if (!after.isUp || after.pid === before.pid) {
+  const isNew = ({ isUp, pid }: Service) => isUp && pid !== before.pid;
+  const after = await poll(look, isNew, { everyMs: 50, withinMs: RUNNING_WITHIN_MS });
+  if (!isNew(after)) {
     throw new Error(
       `${name} of ${member.name} does not run again after ${RUNNING_WITHIN_MS / 1000} s ` +
         `(${after.isUp ? `still pid ${after.pid}` : "down"}); see: docker logs ${member.containerName}`,

@@ -10,6 +10,7 @@ export interface ListedStack {
   name: string;
   /** Whether it is the selected one. */
   current: boolean;
+  resourceCount: number;
 }
 
 /**

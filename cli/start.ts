@@ -92,10 +92,11 @@ async function start(asked: string | undefined): Promise<void> {
   if (isInterrupted(stack)) await repair(stack);
   await seeToStack(stack, stacks);
   // Without a preview of its own: nobody is asked, and the program need not run twice. With a look
-  // at what runs: the lab is not up because a record says so. Without the outputs, which stand below
-  // or, when it fails, would hide why.
-  const quiet = ["--yes", "--skip-preview", "--suppress-outputs"];
-  await runPulumi("up", "--refresh", ...quiet, "--stack", stack);
+  // at what runs: the lab is not up because a record says so. Of a lab that is there it shows what
+  // changes, not a line for each resource that it looked at.
+  const isThere = stacks.some(({ name, resourceCount }) => name === stack && resourceCount > 0);
+  const options = ["--refresh", "--yes", "--skip-preview", ...(isThere ? ["--diff"] : [])];
+  await runPulumi("up", ...options, "--stack", stack);
   const outputs = readPulumi("stack", "output", "--stack", stack) as { nodeNames: string[] };
   const next = describeNext(outputs.nodeNames.length + 1, stack === selected ? undefined : stack);
   console.log(["\nThe lab is up.\n", ...describeOutputs({ ...outputs }), next].join("\n"));

@@ -2,13 +2,13 @@
  * `npm run status [-- --watch | --json] [--stack NAME]`: each node as it is declared, in gossip, in /nodes, in
  * haproxy.cfg and in HAProxy.
  */
-import { findLab, readCluster, requireBalancer } from "./lab";
+import { findLab, readClusters, readSwarm, requireBalancers, withDeclared } from "./lab";
 import { followLab } from "./live/follow";
-import { viewOf } from "./live/model";
 import { drawText } from "./live/terminal";
+import { type LabStates, viewOf } from "./live/view";
 import { parseCommand, runCommand, UsageError } from "./command";
 import { chooseStack } from "./stack";
-import { compareViews } from "./statusPlan";
+import { compareViews, judgeBalancers } from "./compareViews";
 import { formatTable } from "./table";
 
 const USAGE = `usage: npm run status [-- --watch | --json] [--stack NAME]
@@ -25,23 +25,23 @@ const [CLEAR, HOME, CLEAR_LINE, CLEAR_BELOW] = ["\x1b[2J", "\x1b[H", "\x1b[K", "
 
 /** Draws the lab in place as it moves, until Ctrl-C. */
 async function watch(stack: string): Promise<void> {
-  const { containerName } = requireBalancer(await findLab(stack));
+  requireBalancers(await findLab(stack));
   const end = new AbortController();
   process.once("SIGINT", () => end.abort()).once("SIGTERM", () => end.abort());
   const { stdout } = process;
   if (stdout.isTTY) stdout.write(CLEAR);
   let drawnAt = 0;
-  const draw = (state: Parameters<typeof viewOf>[1]) => {
+  const draw = (states: LabStates) => {
     if (Date.now() < drawnAt + REDRAW_EVERY_MS) return;
     drawnAt = Date.now();
     const { columns = 80, rows = 24, isTTY } = stdout;
     const isColoured = isTTY && !process.env.NO_COLOR;
-    const lines = drawText(viewOf(stack, state), { columns, rows, isColoured });
+    const lines = drawText(viewOf(stack, states), { columns, rows, isColoured });
     const eol = isTTY ? `${CLEAR_LINE}\n` : "\n";
     const text = lines.map((line) => line + eol).join("");
     stdout.write(isTTY ? HOME + text + CLEAR_BELOW : `${text}\n`);
   };
-  await followLab(containerName, draw, end.signal);
+  await followLab(() => findLab(stack), draw, end.signal);
 }
 
 /** How the command ends when it could not look. */
@@ -49,8 +49,16 @@ const COULD_NOT_LOOK = 3;
 
 async function status(stack: string, isJson: boolean): Promise<number> {
   const lab = await findLab(stack);
-  const cluster = await readCluster(requireBalancer(lab));
-  const { header, rows, disagreements } = compareViews(cluster, lab.containers);
+  const balancers = requireBalancers(lab);
+  const [first] = balancers;
+  const swarm = first.engine === undefined ? undefined : await readSwarm(first);
+  const clusters = swarm ? { [first.name]: swarm.cluster } : await readClusters(balancers);
+  const compared = compareViews(withDeclared(clusters, lab), lab.containers);
+  const { header, rows } = compared;
+  const disagreements = [
+    ...compared.disagreements,
+    ...(swarm ? judgeBalancers(lab.containers, swarm.views) : []),
+  ];
   if (isJson) {
     const nodes = rows.map((row) => Object.fromEntries(row.map((cell, i) => [header[i], cell])));
     console.log(JSON.stringify({ stack, nodes, disagreements }, undefined, 2));

@@ -1,12 +1,23 @@
 import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { Declaration } from "../configurator/protocol/declaration";
-import { renderHaproxyConfig } from "../haproxy/render";
+import { renderHaproxyConfig, type ProxyNode, type ProxySettings } from "../haproxy/render";
+import type { Topology } from "../config/topology";
 
 /** Where the checkout has the one template. */
 export const TEMPLATE = "haproxy/haproxy.cfg.hbs";
 
 export const readTemplate = () => readFileSync(TEMPLATE, "utf8");
+
+/** What a balancer is told. */
+export function declare(
+  { appPort, handMadeRange }: Topology,
+  settings: ProxySettings,
+  nodes: ProxyNode[],
+): Declaration {
+  const handMade = { range: handMadeRange, port: appPort };
+  return { template: readTemplate(), settings, nodes, handMade };
+}
 
 export interface HaproxyConfigArgs {
   /** Id of the running balancer. */

@@ -1,62 +1,97 @@
-import type * as docker from "@pulumi/docker";
+import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { Declaration } from "../configurator/protocol/declaration";
-import type { ProxyNode, ProxySettings } from "../haproxy/render";
-import { createMemberContainer } from "./memberContainer";
-import { HaproxyConfig, readTemplate, StatsPassword } from "./haproxyConfig";
-import type { Member, Topology } from "../config/topology";
+import type { ProxyNode } from "../haproxy/render";
+import { describeMember } from "../config/member";
+import { createMemberContainer, placeOf, type MemberContainerArgs } from "./memberContainer";
+import { declare, HaproxyConfig, StatsPassword } from "./haproxyConfig";
+import type { Topology } from "../config/topology";
+import type { SharedKey } from "./gossip";
 
 export interface LoadBalancerArgs {
-  member: Member;
-  /** Id of the balancer's image. */
+  /** One balancer, which is the front itself, or two, which share its network. */
+  topology: Topology;
+  /** Of the balancers; see components/images.ts. */
   image: pulumi.Input<string>;
-  /** Name of the lab's network. */
-  network: pulumi.Input<string>;
-  label: Topology["label"];
-  /** Key that encrypts gossip, 32 bytes in base64; secret. */
-  gossipKey: pulumi.Input<string>;
-  settings: ProxySettings;
-  /** The statistics' password where `settings` say that they ask for one; secret. */
+  /** Of the front where there are two balancers. */
+  frontImage?: pulumi.Input<string>;
+  network: docker.Network;
+  /** What the engines run on, such as `linux/amd64`. */
+  platform: string;
+  gossipKey: SharedKey;
+  /** The statistics' password; empty when they ask for none; secret. */
   statsPassword: string;
   /** The servers to balance over. */
   servers: ProxyNode[];
-  /** What servers added by hand may be. */
-  handMade: Declaration["handMade"];
-  /** The servers' containers by name: the config is pushed, and waited for, when they run. */
-  serverContainers: Record<string, docker.Container>;
-  /** What the balancer's replacement waits for: the old one serves until the nodes are new. */
+  /** What each server runs in, by its name: the config is pushed, and waited for, when they run. */
+  runs: Record<string, pulumi.Input<string>>;
+  /** What a balancer's replacement waits for: the old one serves until the nodes are new. */
   after: pulumi.Resource[];
+  /** Whether a lab runs, of which only one balancer at a time may be replaced. */
+  isRunning: boolean;
   /** Longest wait until every server passes its health check, s. */
   readyTimeout: number;
 }
 
-/** HAProxy's container and the configuration it runs on. */
+/** A connection that waits for a balancer which ends goes to the other one; Linux 5.14 and newer. */
+const MIGRATE_CONNECTIONS = { "net.ipv4.tcp_migrate_req": "1" };
+
+/** HAProxy's containers and the configuration that each runs on. */
 export class LoadBalancer extends pulumi.ComponentResource {
   constructor(name: string, args: LoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LoadBalancer", name, {}, opts);
-    const { settings, statsPassword, servers, handMade, ...rest } = args;
-    const { serverContainers, after, readyTimeout, ...container } = rest;
-    const balancer = createMemberContainer(container, { parent: this, dependsOn: after });
+    const { topology, image, statsPassword, readyTimeout, isRunning } = args;
+    const { balancers, front, label } = topology;
+    const gossipKey = args.gossipKey.content;
+    const isPair = balancers.length > 1;
+    const place = isPair ? this.createFront(args) : placeOf(front, args.network.name);
     const password =
-      settings.statsAuth && new StatsPassword("stats", statsPassword, { parent: this });
-    new HaproxyConfig(
-      "haproxy.cfg",
-      {
-        container: balancer.id,
-        backends: Object.fromEntries(
-          Object.entries(serverContainers).map(([server, { id }]) => [server, id]),
-        ),
-        declaration: {
-          template: readTemplate(),
-          settings,
-          nodes: servers,
-          handMade,
+      statsPassword !== "" && new StatsPassword("stats", statsPassword, { parent: this });
+    let dependsOn = args.after;
+    // The second first: the one that most clients are on waits until the other serves.
+    for (const { proxy, ...balancer } of [...balancers].reverse()) {
+      const member = { ...balancer, role: "balancer" } as const;
+      const container = createMemberContainer(
+        { member, place, image, label, gossipKey },
+        { parent: this, dependsOn },
+      );
+      const config = new HaproxyConfig(
+        isPair ? `${balancer.name}-haproxy.cfg` : "haproxy.cfg",
+        {
+          container: container.id,
+          backends: args.runs,
+          declaration: declare(topology, proxy, args.servers),
+          ...(password && { statsPasswordHash: password.hash }),
+          readyTimeout,
         },
-        ...(password && { statsPasswordHash: password.hash }),
-        readyTimeout,
-      },
+        { parent: this, dependsOn: isRunning ? dependsOn : [] },
+      );
+      if (isRunning) dependsOn = [config];
+    }
+    this.registerOutputs({});
+  }
+
+  /** @returns the balancers' place: the network of a container that only its own settings replace */
+  private createFront(args: LoadBalancerArgs): MemberContainerArgs["place"] {
+    const { topology, frontImage, network, after } = args;
+    const { front, label } = topology;
+    const volume = new docker.Volume(
+      "front",
+      { name: front.containerName, labels: [label] },
       { parent: this },
     );
-    this.registerOutputs({});
+    const volumes = [{ volumeName: volume.name, containerPath: "/run/front" }];
+    const container = new docker.Container(
+      front.name,
+      {
+        ...describeMember(front, label, "pulumi"),
+        ...placeOf(front, network.name),
+        name: front.containerName,
+        image: frontImage!,
+        volumes,
+        sysctls: MIGRATE_CONNECTIONS,
+      },
+      { parent: this, dependsOn: after },
+    );
+    return { networkMode: pulumi.interpolate`container:${container.id}`, volumes };
   }
 }

@@ -1,58 +1,59 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { createMemberContainer } from "./memberContainer";
+import { createMemberContainer, placeOf } from "./memberContainer";
 import { readTemplate } from "./haproxyConfig";
 import { NodesReady } from "./nodesReady";
-import type { Member, Topology } from "../config/topology";
-import type { ProxySettings } from "../haproxy/render";
+import type { Topology } from "../config/topology";
+import type { SharedKey } from "./gossip";
 
 export interface WebAppArgs {
-  /** The nodes; their number decides how many containers exist. */
-  nodes: Member[];
-  /** Id of the web nodes' image. */
+  /** Its nodes decide how many containers there are. */
+  topology: Topology;
+  /** Of the web nodes; see components/images.ts. */
   image: pulumi.Input<string>;
-  /** Name of the lab's network. */
-  network: pulumi.Input<string>;
-  label: Topology["label"];
-  /** Name of the balancer's container. */
-  balancer: string;
-  /** Settings that haproxy.cfg is about to have. */
-  settings: ProxySettings;
+  network: docker.Network;
+  /** What the engines run on, such as `linux/amd64`. */
+  platform: string;
   /** Number of groups that a changed image replaces one after the other. */
   rollingSteps: number;
   /** Names of the nodes that run. Others need not wait for their turn: no request goes to them. */
   running: ReadonlySet<string>;
   /** Longest wait until the nodes of one group serve again, s. */
   readyTimeout: number;
-  /** Key that encrypts gossip, 32 bytes in base64; secret. */
-  gossipKey: pulumi.Input<string>;
+  gossipKey: SharedKey;
 }
 
 /** The web nodes, started in parallel and replaced group by group, so that the others serve. */
 export class WebApp extends pulumi.ComponentResource {
-  /** By node name. */
-  readonly containers: Record<string, docker.Container>;
+  /** What each node runs in, by its name: another container has another id. */
+  readonly runs: Record<string, pulumi.Output<string>> = {};
   /** For what has to wait until all nodes are replaced and serve. */
   readonly ready: NodesReady;
 
   constructor(name: string, args: WebAppArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:WebApp", name, {}, opts);
-    const { nodes, balancer, settings, rollingSteps, running, readyTimeout, ...shared } = args;
-    const proxy = { template: readTemplate(), settings };
-    this.containers = {};
+    const { topology, image, network, rollingSteps, running, readyTimeout } = args;
+    const { nodes, balancers, possibleBalancers, label } = topology;
+    const gossipKey = args.gossipKey.content;
+    const template = readTemplate();
+    const proxies = Object.fromEntries(
+      balancers.map(({ containerName, proxy }) => [containerName, { template, settings: proxy }]),
+    );
     let before: NodesReady | undefined;
     for (const [i, group] of splitIntoGroups(nodes, rollingSteps).entries()) {
       const inTurn = { parent: this, dependsOn: before ? [before] : [] };
       for (const member of group) {
         const opts = running.has(member.name) ? inTurn : { parent: this };
-        this.containers[member.name] = createMemberContainer({ member, ...shared }, opts);
+        const place = placeOf(member, network.name);
+        const parts = { member, place, image, label, gossipKey };
+        this.runs[member.name] = createMemberContainer(parts, opts).id;
       }
       const containers = Object.fromEntries(
-        group.map((member) => [member.name, this.containers[member.name].id]),
+        group.map((member) => [member.name, this.runs[member.name]]),
       );
       before = new NodesReady(
         `group${i + 1}`,
-        { balancer, containers, proxy, readyTimeout },
+        { balancers: possibleBalancers, containers, proxies, readyTimeout },
         inTurn,
       );
     }

@@ -6,6 +6,8 @@ import { isPrivate, MAX_NODES, maxNodes, parseSubnet } from "./addressPlan";
 export interface LabConfig {
   /** Name of the stack; it tags the images. */
   stack: string;
+  /** What runs the containers: one Docker engine, or a Swarm of them. */
+  orchestrator: (typeof ORCHESTRATORS)[number];
   nodeCount: number;
   subnet: string;
   namePrefix: string;
@@ -16,6 +18,11 @@ export interface LabConfig {
   httpPort: number;
   statsPort: number;
   adminPort: number;
+  /** Number of balancers, 1 or 2. */
+  balancers: number;
+  /** Host ports of the second balancer; of no meaning without one. */
+  secondStatsPort: number;
+  secondAdminPort: number;
   /** First host port of the nodes; 0 publishes none. */
   nodePorts: number;
   /** ms */
@@ -25,7 +32,22 @@ export interface LabConfig {
   rollingSteps: number;
   /** s */
   readyTimeout: number;
+  /** Host and port of the registry from which the engines of a Swarm have their images. */
+  registry: string;
+  registryUser: string;
+  /** Secret: no message has it. */
+  registryPassword: string;
+  /** On which engines of a Swarm the nodes may be; empty for all. */
+  placement: string;
+  /** How a Swarm publishes the balancers' ports. */
+  publishMode: (typeof PUBLISH_MODES)[number];
 }
+
+const ORCHESTRATORS = ["docker", "swarm"] as const;
+const PUBLISH_MODES = ["host", "ingress"] as const;
+
+/** Keys whose values no message may have. */
+const SECRETS = ["statsPassword", "registryPassword"] as const;
 
 /**
  * The only reader of the stack's configuration.
@@ -37,6 +59,7 @@ export function readConfig(): LabConfig {
   const config = new pulumi.Config();
   const read: LabConfig = {
     stack: pulumi.getStack(),
+    orchestrator: config.require("orchestrator"),
     nodeCount: config.requireNumber("nodeCount"),
     subnet: config.require("subnet"),
     namePrefix: config.require("namePrefix"),
@@ -46,14 +69,22 @@ export function readConfig(): LabConfig {
     httpPort: config.requireNumber("httpPort"),
     statsPort: config.requireNumber("statsPort"),
     adminPort: config.requireNumber("adminPort"),
+    balancers: config.requireNumber("balancers"),
+    secondStatsPort: config.requireNumber("secondStatsPort"),
+    secondAdminPort: config.requireNumber("secondAdminPort"),
     nodePorts: config.requireNumber("nodePorts"),
     serverTimeout: config.requireNumber("serverTimeout"),
     stickySessions: config.requireBoolean("stickySessions"),
     rollingSteps: config.requireNumber("rollingSteps"),
     readyTimeout: config.requireNumber("readyTimeout"),
+    registry: config.require("registry"),
+    registryUser: config.require("registryUser"),
+    registryPassword: config.require("registryPassword"),
+    placement: config.require("placement"),
+    publishMode: config.require("publishMode"),
   };
   refuseOtherKeys(config.name, Object.keys(read));
-  refusePlainPassword(config.name, read);
+  refusePlainSecrets(config.name, read);
   return checkConfig(read);
 }
 
@@ -71,13 +102,14 @@ function refuseOtherKeys(namespace: string, known: string[]): void {
  * The stack's file is tracked, so a password in it has to be encrypted. `secret` in Pulumi.yaml would
  * refuse the default too. The keys come as the language host passes them to each program.
  */
-function refusePlainPassword(namespace: string, read: LabConfig): void {
+function refusePlainSecrets(namespace: string, read: LabConfig): void {
   const secrets = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS || "[]") as string[];
-  if (read.statsPassword === "" || secrets.includes(`${namespace}:statsPassword`)) return;
-  refuseIfAny([refusal(read, "statsPassword", `a secret; ${SET_PASSWORD}`)]);
+  const plain = SECRETS.filter((key) => read[key] && !secrets.includes(`${namespace}:${key}`));
+  refuseIfAny(plain.map((key) => refusal(read, key, `a secret; ${howToSet(key)}`)));
 }
 
-const SET_PASSWORD = "set it with: npx pulumi config set --secret statsPassword";
+const howToSet = (key: (typeof SECRETS)[number]) =>
+  `set it with: npx pulumi config set --secret ${key}`;
 
 const MAX_PORT = 65535;
 
@@ -96,13 +128,15 @@ const IMAGE_TAG = /^\w[\w.-]*$/;
 
 /** One problem in one line: key, value, what is allowed. */
 export function refusal(config: LabConfig, key: keyof LabConfig, allowed: string): string {
-  const value = key === "statsPassword" ? hide(config[key]) : config[key];
+  const value = isSecret(key) ? hide(config[key]) : config[key];
   const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
   const short = shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown;
   return `${key}: got ${short}, expected ${allowed}`;
 }
 
 const hide = (secret: string) => secret && `[${secret.length} characters]`;
+const isSecret = (key: keyof LabConfig): key is (typeof SECRETS)[number] =>
+  (SECRETS as readonly string[]).includes(key);
 
 /**
  * Ends the program if there are problems, before it declares anything.
@@ -151,21 +185,23 @@ export function checkConfig(config: LabConfig): LabConfig {
     if (!isIPv4(config[key])) refuse(key, "an IPv4 address of this host, or 0.0.0.0 for all");
   }
   checkStatsPassword(config, refuse);
-  for (const key of ["httpPort", "statsPort", "adminPort"] as const) {
-    checkRange(key, 1, MAX_PORT, "a port");
-  }
+  checkRange("balancers", 1, 2, "a number of balancers");
+  for (const key of portKeys(config)) checkRange(key, 1, MAX_PORT, "a port");
   checkRange("serverTimeout", 100, 60_000, "milliseconds");
   checkRange("rollingSteps", 1, 10, "a number of steps");
   checkRange("readyTimeout", 1, 3600, "seconds");
-  checkNodePorts(config, refuse);
-  checkPortsDiffer(config, refuse);
+  const onSwarm = config.orchestrator === "swarm";
+  if (onSwarm) checkSwarm(config, refuse);
+  else if (config.orchestrator !== "docker") refuse("orchestrator", oneOf(ORCHESTRATORS));
+  if (!onSwarm) checkNodePorts(config, refuse);
+  checkPortsDiffer(onSwarm ? { ...config, nodePorts: 0 } : config, refuse);
 
   refuseIfAny(problems);
   return config;
 }
 
 /** What is allowed and yet seldom meant, a line for each value. */
-export function listWarnings({ subnet, adminAddress }: LabConfig): string[] {
+export function listWarnings({ orchestrator, subnet, adminAddress }: LabConfig): string[] {
   const warnings: string[] = [];
   if (!isPrivate(subnet)) {
     warnings.push(
@@ -173,7 +209,7 @@ export function listWarnings({ subnet, adminAddress }: LabConfig): string[] {
         "that have these addresses; a private one is in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
     );
   }
-  if (!isLoopback(adminAddress)) {
+  if (orchestrator === "docker" && !isLoopback(adminAddress)) {
     warnings.push(
       `adminAddress: ${adminAddress} opens HAProxy's admin CLI without a password to whoever ` +
         "reaches this host and to the nodes, who come as the host; back to this host alone: " +
@@ -189,11 +225,47 @@ const isLoopback = (address: string) => address.startsWith("127.");
 type Refuse = (key: keyof LabConfig, allowed: string) => void;
 
 function checkStatsPassword(config: LabConfig, refuse: Refuse): void {
-  const { adminAddress, statsPassword } = config;
-  const isNeeded = isIPv4(adminAddress) && !isLoopback(adminAddress);
-  if (statsPassword === "" ? !isNeeded : PASSWORD.test(statsPassword)) return;
-  const why = isNeeded ? `, because adminAddress ${adminAddress} is not a loopback address` : "";
-  refuse("statsPassword", `8 to 72 printable ASCII characters${why}; ${SET_PASSWORD}`);
+  const { statsPassword } = config;
+  const reason = whyPassword(config);
+  if (statsPassword === "" ? reason === "" : PASSWORD.test(statsPassword)) return;
+  const why = reason && `, because ${reason}`;
+  refuse("statsPassword", `8 to 72 printable ASCII characters${why}; ${howToSet("statsPassword")}`);
+}
+
+/** Why the statistics must have a password; empty where they need none. */
+function whyPassword({ orchestrator, adminAddress }: LabConfig): string {
+  if (orchestrator === "swarm")
+    return "a Swarm opens the stats page on every address of its engines";
+  const isOpen = isIPv4(adminAddress) && !isLoopback(adminAddress);
+  return isOpen ? `adminAddress ${adminAddress} is not a loopback address` : "";
+}
+
+const oneOf = (words: readonly string[]) => `one of ${words.join(", ")}`;
+
+/** A host name or address, with a port or without. */
+const REGISTRY = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$/;
+/** What Docker takes as a constraint on a task's engine. */
+const CONSTRAINT = /^(node|engine)\.[\w.-]+ *[!=]= *[\w.-]+$/;
+/** A default can't be told from a value of the user's: both mean that no port is asked for. */
+const NO_NODE_PORTS = [0, 4000];
+
+function checkSwarm(config: LabConfig, refuse: Refuse): void {
+  const { balancers, nodePorts, placement, publishMode, registry } = config;
+  if (!REGISTRY.test(registry)) {
+    refuse("registry", "the host, and port, of a registry that every engine of the Swarm reaches");
+  }
+  if (config.registryUser === "") refuse("registryUser", "the user who may push to the registry");
+  if (config.registryPassword === "") {
+    refuse("registryPassword", `that user's password; ${howToSet("registryPassword")}`);
+  }
+  if (placement !== "" && !CONSTRAINT.test(placement)) {
+    refuse("placement", "nothing, or a constraint such as node.labels.disk==ssd");
+  }
+  if (!PUBLISH_MODES.includes(publishMode)) refuse("publishMode", oneOf(PUBLISH_MODES));
+  if (balancers !== 1) refuse("balancers", "1: a Swarm has a balancer on every engine");
+  if (!NO_NODE_PORTS.includes(nodePorts)) {
+    refuse("nodePorts", "0: on a Swarm no node has a port of the host");
+  }
 }
 
 function checkNodePorts(config: LabConfig, refuse: Refuse): void {
@@ -205,8 +277,14 @@ function checkNodePorts(config: LabConfig, refuse: Refuse): void {
   }
 }
 
+/** The keys of the host ports in use, except the nodes' own. */
+function portKeys({ balancers }: LabConfig) {
+  const first = ["httpPort", "statsPort", "adminPort"] as const;
+  return balancers === 2 ? ([...first, "secondStatsPort", "secondAdminPort"] as const) : first;
+}
+
 function checkPortsDiffer(config: LabConfig, refuse: Refuse): void {
-  const keys = ["httpPort", "statsPort", "adminPort"] as const;
+  const keys = portKeys(config);
   const { nodePorts } = config;
   const last = nodePorts + countPorts(config) - 1;
   keys.forEach((key, i) => {

@@ -1,4 +1,4 @@
-import { ROLE_LABEL, type Member, type Topology } from "./topology";
+import { ROLE_LABEL, type Balancer, type Role, type Topology } from "./topology";
 
 /** Who made a container: the program, or a person with `npm run node`. Gossip carries it as a tag. */
 export type Origin = "pulumi" | "hand";
@@ -13,18 +13,19 @@ export const HAND_LABEL = "dynamic-scaling-lab.hand";
 export const KEY_FILE = { path: "/etc/serf/key", permissions: "0600" };
 
 /** How long a container's services may take to end their work at a stop, s. */
-const STOP_SECONDS = 10;
+export const STOP_SECONDS = 10;
 
 /** Most memory of a container, MiB. Idle, a node uses about 45 of it and the balancer 55. */
-const MEMORY_MIB = { balancer: 1024, backend: 256 };
+const MEMORY_MIB = { balancer: 1024, backend: 256, front: 16 };
+
+/** Under which names Docker's DNS has a container. */
+export const aliasesOf = (name: string) => [name, MEMBERS_ALIAS];
 
 /** What a member's container is made of, whoever makes it. */
 export interface MemberContainer {
   envs: string[];
   labels: { label: string; value: string }[];
-  aliases: string[];
   restart: "unless-stopped";
-  stopSeconds: number;
   capabilities: { drops: string[]; adds: string[] };
   securityOpts: string[];
   /** MiB */
@@ -35,23 +36,27 @@ export interface MemberContainer {
   logOpts: Record<string, string>;
 }
 
-/** Plain data from which components/memberContainer.ts and cli/nodePlan.ts each make a container. */
+/**
+ * Plain data from which components/memberContainer.ts, components/loadBalancer.ts (the front) and
+ * cli/handMade.ts each make a container.
+ */
 export function describeMember(
-  { name, role }: Pick<Member, "name" | "role">,
+  { name, role, shared }: { name: string; role: Role; shared?: Balancer["shared"] },
   label: Topology["label"],
   origin: Origin,
 ): MemberContainer {
   const kind =
     origin === "hand" ? { label: HAND_LABEL, value: name } : { label: ROLE_LABEL, value: role };
   return {
-    envs: [`ROLE=${role}`, `TAG=${name}`, `ORIGIN=${origin}`],
+    envs: [`ROLE=${role}`, `TAG=${name}`, `ORIGIN=${origin}`, ...describeShared(name, shared)],
     labels: [label, kind],
-    aliases: [name, MEMBERS_ALIAS],
     restart: "unless-stopped",
-    stopSeconds: STOP_SECONDS,
     // s6 starts as root and gives every service a user of its own; nothing else is needed.
     // With its prefix CAP_ each name reads back as it was written.
-    capabilities: { drops: ["ALL"], adds: ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"] },
+    capabilities: {
+      drops: ["ALL"],
+      adds: role === "front" ? [] : ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"],
+    },
     // A setuid program, of which Debian brings some, gives its caller nothing.
     securityOpts: ["no-new-privileges"],
     // One that takes more is ended by the kernel, inside its container, before its host suffers.
@@ -61,4 +66,21 @@ export function describeMember(
     logDriver: "json-file",
     logOpts: { "max-size": "10m", "max-file": "3" },
   };
+}
+
+/**
+ * What one of two balancers is told, as both have the front's host name, address and loopback: its
+ * name, where its agent listens, and where the other one's does.
+ */
+function describeShared(name: string, shared: Balancer["shared"]): string[] {
+  if (shared === undefined) return [];
+  const { ports, peer } = shared;
+  return [
+    `AGENT_NAME=${name}`,
+    `GOSSIP_PORT=${ports.gossip}`,
+    // Serf's own variable.
+    `SERF_RPC_ADDR=127.0.0.1:${ports.rpc}`,
+    `PEER=${peer.name}`,
+    `PEER_GOSSIP_PORT=${peer.gossipPort}`,
+  ];
 }

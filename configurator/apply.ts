@@ -1,14 +1,74 @@
 import { rename, rm } from "node:fs/promises";
-import type { ServerStatus } from "./protocol/control";
-import type { Way } from "./protocol/watch";
+import type { ApplyMethod } from "./protocol/watch";
 import type { ProxyNode } from "../haproxy/render";
+import { poll } from "../time/poll";
 import { readIfThere, replaceFile, writeCandidate } from "./files";
 import { BACKEND, askWorker, checkConfig, readWorker, reload, type Worker } from "./haproxyProcess";
 import { paths } from "./paths";
-import { changeServers, differInServersOnly } from "./servers";
+import {
+  changeServers,
+  describeServerState,
+  differInServersOnly,
+  hasServers,
+  listPlaces,
+} from "./servers";
 
 const START_DEADLINE_MS = 5000;
 const START_POLL_MS = 20;
+
+/** Everything that decides what is to be done for a text to be the running configuration. */
+export interface Snapshot {
+  /** haproxy.cfg as it should be. */
+  text: string;
+  /** The servers that the running process must then have. */
+  nodes: readonly ProxyNode[];
+  /**
+   * What to do with an edit of the file by hand when nothing else has changed: it is kept for a person
+   * to judge, unless a push says what should be there.
+   */
+  drift: "keep" | "repair";
+  /** The last text that HAProxy was seen running on. */
+  applied?: string;
+  /** The file as it is. */
+  live?: string;
+  /** Whether HAProxy can't start on the file as it is. Nobody needs to know while a worker runs. */
+  isBroken: boolean;
+  worker?: Worker;
+  /** Id of the worker that was seen running on the applied text; none if an apply was cut off. */
+  recorded?: string;
+}
+
+/**
+ * What brings a text about: nothing, a note that the worker runs on it, the Runtime API, or the file and
+ * a reload. Without a worker nothing is done for a file that is right, since s6 is about to start one.
+ */
+export type Step = "none" | "record" | "servers" | "file";
+
+/** Decides how a text becomes the running configuration. */
+export function decideApply(snapshot: Snapshot): Step {
+  const { text, nodes, drift, applied, live, isBroken, worker, recorded } = snapshot;
+  const isOnDisk = live === text;
+  const isRunning = worker ? hasServers(worker.servers, nodes) : isOnDisk || !isBroken;
+  const isApplied = worker !== undefined && worker.id === recorded;
+  if (text === applied && (isOnDisk || drift === "keep") && isRunning && recorded !== undefined) {
+    return worker && isOnDisk && !isApplied ? "record" : "none";
+  }
+  // Of any other worker nobody knows what it runs on.
+  return isApplied && applied !== undefined && differInServersOnly(applied, text)
+    ? "servers"
+    : "file";
+}
+
+/** What an apply was. */
+export interface Applied {
+  way: ApplyMethod;
+  /** How long it took, ms. */
+  ms: number;
+  /** The text that HAProxy ran on before, if any. */
+  before?: string;
+  /** Whether the file had been edited by hand, and is no longer. */
+  isEditGone: boolean;
+}
 
 /**
  * The one way by which a text becomes the running configuration, whoever asks. Where only servers
@@ -16,20 +76,35 @@ const START_POLL_MS = 20;
  * candidate file → `haproxy -c` → rename → reload → read back; on a failure the last good file is
  * restored. The file is always written first, so a process that dies on the way starts right.
  *
- * @param text the new haproxy.cfg
- * @param nodes the servers that the running process must then have
+ * @returns undefined when HAProxy runs on the text already
  * @throws Error with HAProxy's own words; file and process are then as before
  */
-export async function applyConfig(text: string, nodes: readonly ProxyNode[]): Promise<Way> {
-  const worker = await readWorker();
-  const isKnown = worker !== undefined && (await isAppliedWorker(worker));
-  const way =
-    isKnown && (await applyServers(text, nodes))
-      ? "Runtime API"
-      : await applyFile(text, nodes, worker);
-  await replaceFile(paths.applied, text);
+export async function applyIfNeeded(
+  wanted: Pick<Snapshot, "text" | "nodes" | "drift">,
+): Promise<Applied | undefined> {
+  const started = Date.now();
+  const snapshot = await takeSnapshot(wanted);
+  const step = decideApply(snapshot);
+  if (step === "none") return undefined;
+  if (step === "record") return void (await recordWorker());
+  const isDone = step === "servers" && (await applyServers(snapshot));
+  const way = isDone ? "Runtime API" : await applyFile(snapshot);
+  await replaceFile(paths.applied, wanted.text);
   await recordWorker();
-  return way;
+  const { applied: before, live, recorded } = snapshot;
+  // What an apply that was cut off has left is no edit.
+  const isEditGone = recorded !== undefined && live !== before && live !== wanted.text;
+  return { way, ms: Date.now() - started, before, isEditGone };
+}
+
+async function takeSnapshot(wanted: Pick<Snapshot, "text" | "nodes" | "drift">): Promise<Snapshot> {
+  const [worker, applied, live, recorded] = await Promise.all([
+    readWorker(),
+    ...[paths.applied, paths.config, paths.worker].map(readIfThere),
+  ]);
+  const isBroken =
+    !worker && live !== wanted.text && (await checkConfig(paths.config)) !== undefined;
+  return { ...wanted, applied, live, isBroken, worker, recorded };
 }
 
 /**
@@ -43,34 +118,23 @@ export async function writeUsers(text: string): Promise<void> {
   await replaceFile(paths.users, text, 0o600);
 }
 
-/** Whether the worker is the one that was seen running on the applied text. */
-export async function isAppliedWorker({ id }: Worker): Promise<boolean> {
-  return (await readIfThere(paths.worker)) === id;
-}
-
-/** Whether an apply did not come to its end, so that the process may run on the old or the new text. */
-export async function isUnfinished(): Promise<boolean> {
-  return (await readIfThere(paths.worker)) === undefined;
-}
-
 /** What the worker runs on is no longer the applied text alone, so the next apply is a reload. */
 export async function forgetWorker(): Promise<void> {
   await rm(paths.worker, { force: true });
 }
 
 /** Notes that the current worker runs on the applied text. */
-export async function recordWorker(): Promise<void> {
+async function recordWorker(): Promise<void> {
   const worker = await readWorker();
   if (worker) await replaceFile(paths.worker, worker.id);
 }
 
 /** @returns whether the worker now has exactly these servers, without a reload */
-async function applyServers(text: string, nodes: readonly ProxyNode[]): Promise<boolean> {
-  const applied = await readIfThere(paths.applied);
-  if (applied === undefined || !differInServersOnly(applied, text)) return false;
+async function applyServers(snapshot: Snapshot): Promise<boolean> {
+  const { text, nodes, applied } = snapshot;
   try {
-    await putInPlace(await writeCandidate(paths.config, text));
-    await changeServers(applied, text);
+    await putInPlace(await writeCandidate(paths.config, text), snapshot);
+    await changeServers(applied!, text, nodes);
     await verifyServers(nodes);
     return true;
   } catch (error) {
@@ -79,21 +143,17 @@ async function applyServers(text: string, nodes: readonly ProxyNode[]): Promise<
   }
 }
 
-async function applyFile(
-  text: string,
-  nodes: readonly ProxyNode[],
-  worker: Worker | undefined,
-): Promise<Way> {
-  const before = await readIfThere(paths.config);
+async function applyFile(snapshot: Snapshot): Promise<ApplyMethod> {
+  const { text, nodes, live, worker } = snapshot;
   try {
     const candidate = await writeCandidate(paths.config, text);
     const complaint = await checkConfig(candidate);
     if (complaint !== undefined) throw new Error(`haproxy -c refused the config: ${complaint}`);
-    await putInPlace(candidate);
+    await putInPlace(candidate, snapshot);
     // Without a process there is nothing to reload: s6 starts one, and it reads this file.
     if (worker === undefined) await waitForStart();
     // One that was there before may have read another file, or have been there all the time.
-    if (worker !== undefined || before !== undefined) await reload();
+    if (worker !== undefined || live !== undefined) await reload();
     await verifyServers(nodes);
     return worker ? "reload" : "start";
   } catch (error) {
@@ -104,9 +164,15 @@ async function applyFile(
   }
 }
 
-/** From here on nobody knows what the process runs on, whatever ends the apply: {@link isUnfinished}. */
-async function putInPlace(candidate: string): Promise<void> {
+/** From here on nobody knows what the process runs on, whatever ends the apply. */
+async function putInPlace(
+  candidate: string,
+  { text, nodes, worker }: Pick<Snapshot, "text" | "nodes" | "worker">,
+): Promise<void> {
   await forgetWorker();
+  if (text.includes(paths.serverState)) {
+    await replaceFile(paths.serverState, describeServerState(nodes, worker?.servers ?? []));
+  }
   await rename(candidate, paths.config);
 }
 
@@ -122,17 +188,13 @@ async function restoreLastGood(worker: Worker | undefined): Promise<void> {
 }
 
 async function waitForStart(): Promise<void> {
-  const deadline = Date.now() + START_DEADLINE_MS;
-  while ((await readWorker()) === undefined) {
-    if (Date.now() > deadline) {
-      const why = await askWorker("show info").then(
-        ([answer]) => answer.trim(),
-        (error: Error) => error.message,
-      );
-      throw new Error(`haproxy did not answer within ${START_DEADLINE_MS / 1000} s: ${why}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, START_POLL_MS));
-  }
+  const options = { everyMs: START_POLL_MS, withinMs: START_DEADLINE_MS };
+  if (await poll(readWorker, (worker) => worker !== undefined, options)) return;
+  const why = await askWorker("show info").then(
+    ([answer]) => answer.trim(),
+    (error: Error) => error.message,
+  );
+  throw new Error(`haproxy did not answer within ${START_DEADLINE_MS / 1000} s: ${why}`);
 }
 
 /** Reads the backend back: what the process runs on must be what the file says. */
@@ -140,25 +202,7 @@ async function verifyServers(nodes: readonly ProxyNode[]): Promise<void> {
   const actual = (await readWorker())?.servers ?? [];
   if (!hasServers(actual, nodes)) {
     throw new Error(
-      `backend ${BACKEND} runs with "${list(actual)}", the file says "${list(nodes)}"`,
+      `backend ${BACKEND} runs with "${listPlaces(actual)}", the file says "${listPlaces(nodes)}"`,
     );
   }
-}
-
-/** Whether a worker balances over exactly these nodes; what it only drains does not count. */
-export function hasServers(actual: readonly ServerStatus[], nodes: readonly ProxyNode[]): boolean {
-  const names = new Set(nodes.map(({ name }) => name));
-  return list(actual.filter((server) => !isDraining(server, names))) === list(nodes);
-}
-
-/** Whether a server is on its way out; one that is wanted was put into maintenance by a person. */
-export function isDraining({ name, status }: ServerStatus, wanted: ReadonlySet<string>): boolean {
-  return status.startsWith("MAINT") && !wanted.has(name);
-}
-
-function list(nodes: readonly ProxyNode[]): string {
-  return nodes
-    .map(({ name, address, port }) => `${name}=${address}:${port}`)
-    .sort()
-    .join(" ");
 }

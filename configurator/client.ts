@@ -1,14 +1,15 @@
 /** The one way to the configurator in `ha`, for the provider and the tools. */
-import type { ClusterView, ConfigStatus, ControlReply, ControlRequest } from "./protocol/control";
+import type { ControlReply, ControlRequest } from "./protocol/control";
 import type { WatchReply } from "./protocol/watch";
-import { connectEngine, runInContainer } from "../docker/engine";
+import { connectDocker } from "../docker/connect";
+import { runInContainer } from "../docker/exec";
 
 const COMMAND = ["configurator", "call"];
 const USER = "haproxy";
 
 /** How a question to the configurator ended. */
 export type Outcome =
-  | { done: true; status?: ConfigStatus; cluster?: ClusterView }
+  | Extract<ControlReply, { done: true }>
   /** The configurator's own no. */
   | { refused: string }
   /** No answer: the container or the configurator is down, or went down on the way. */
@@ -32,7 +33,7 @@ export async function askConfigurator(
   request: ControlRequest,
   { onProgress, signal }: AskOptions = {},
 ): Promise<Outcome> {
-  const container = connectEngine().getContainer(balancer);
+  const container = connectDocker().getContainer(balancer);
   let outcome: Outcome | undefined;
   const onLine = (line: string) => {
     const reply = parseReply(line);
@@ -69,7 +70,7 @@ export async function watchConfigurator(
   onReply: (reply: WatchReply) => void,
   signal: AbortSignal,
 ): Promise<string> {
-  const container = connectEngine().getContainer(balancer);
+  const container = connectDocker().getContainer(balancer);
   let last = "";
   const onLine = (line: string) => {
     const reply = parseReply(line) as WatchReply | undefined;

@@ -1,37 +1,31 @@
 import { hostname } from "node:os";
 import {
   type AwaitServingRequest,
+  type BalancerView,
   type ClusterView,
   type ConfigStatus,
   isServing,
+  type Member,
   type PushRequest,
 } from "./protocol/control";
 import type { Views } from "./protocol/watch";
 import { parseNode, revisionOf } from "./protocol/declaration";
 import { renderHaproxyConfig, renderUsers, type ProxyNode } from "../haproxy/render";
 import { Announcements } from "./announcements";
-import {
-  applyConfig,
-  forgetWorker,
-  hasServers,
-  isAppliedWorker,
-  isDraining,
-  isUnfinished,
-  recordWorker,
-  writeUsers,
-} from "./apply";
+import { applyIfNeeded, forgetWorker, writeUsers } from "./apply";
 import { readDrift } from "./drift";
 import { readIfThere, replaceFile } from "./files";
-import { checkConfig, readWorker, type Worker } from "./haproxyProcess";
+import { readWorker, type Worker } from "./haproxyProcess";
 import { HealthRecord } from "./health";
-import { checkable, decideNodes, type Memory } from "./membership";
+import { checkable, correctStatus, decideNodes, type Departures } from "./membership";
 import { readNodes, writeNodes } from "./nodesFolder";
 import { RateLimiter } from "./rateLimiter";
 import { paths } from "./paths";
-import { findHarmed, NotServing, type Report, waitUntilServing } from "./readiness";
-import { type GossipEvent, readMembers } from "./serf";
-import { drainServer, listServers } from "./servers";
-import { type Pushed, readMemory, readPushed, writePushed } from "./state";
+import { findHarmed, NotServing, type Progress, waitUntilServing } from "./readiness";
+import { type GossipEvent, queryBalancers, readMembers } from "./serf";
+import { drainServer, isDraining, listServers } from "./servers";
+import { type Pushed, readDepartures, readPushed, takeGiven, writePushed } from "./state";
+import { describeView, parseViews } from "./views";
 import { diffLines, type Send, Watch } from "./watch";
 
 /** How often the configurator looks again although nobody triggered it. */
@@ -40,8 +34,17 @@ const LOOK_EVERY_MS = 10_000;
 const LOOK_CLOSELY_EVERY_MS = 1000;
 /** After so long nodes that do not serve get what is declared, in case that is what they need. */
 const STUCK_AFTER_MS = 3000;
+/** The same while a balancer of a Swarm that starts has heard of no node. */
+const LOOK_EAGERLY_EVERY_MS = 100;
+/** How long a balancer of a Swarm that starts waits to hear of nodes. */
+const ALONE_FOR_MS = 10_000;
 /** A complaint that did not come up for so long is said again. */
 const COMPLAIN_AGAIN_MS = 60_000;
+
+/** Names of this balancer and, where there are two, of the other: config/member.ts. */
+const BALANCERS = [process.env.AGENT_NAME ?? hostname(), process.env.PEER].filter(
+  (name) => name !== undefined,
+);
 
 /**
  * The one writer of /nodes and haproxy.cfg. It is level-triggered: each reconciliation
@@ -60,15 +63,31 @@ export class Configurator {
   private nextLook?: NodeJS.Timeout;
 
   /** Reconciles and goes on to look again by itself. */
-  start(): Promise<void> {
-    return this.reconcile("start").catch((error: Error) => console.error(error.message));
+  async start(): Promise<void> {
+    try {
+      await takeGiven();
+      await this.reconcile("start");
+    } catch (error) {
+      console.error((error as Error).message);
+    }
   }
 
   /**
    * Takes in what Serf's handler heard. An event only says that it is time to look; a query also
    * says what gossip will know a moment later.
+   *
+   * @returns the answer to a query
    */
-  async hear({ event, members }: GossipEvent): Promise<void> {
+  async handleGossip({ event, members }: GossipEvent): Promise<string> {
+    // Asked by the balancer that an update waits for, again and again.
+    if (event === "serving") {
+      return describeView(await this.cluster(), (await readIfThere(paths.config)) ?? "");
+    }
+    await this.takeGossip({ event, members });
+    return "done";
+  }
+
+  private async takeGossip({ event, members }: GossipEvent): Promise<void> {
     const told = members.map(({ name, boot }) => ({ name: name.slice(0, 80), boot }));
     this.watch.tell({ what: "gossip", event, members: told });
     if (event === "announce") for (const member of members) this.announced.add(member);
@@ -78,7 +97,7 @@ export class Configurator {
       this.announced.forget(member);
       this.health.leaves(member.name);
     }
-    await this.remember(({ left }) => {
+    await this.updateDepartures(({ left }) => {
       for (const { name, boot } of members) if (boot !== "") left[name] = boot;
     });
     // Not paced: the node waits for it before it stops.
@@ -93,7 +112,7 @@ export class Configurator {
    */
   async push(
     { declaration, containers, statsPasswordHash, deadlineMs }: PushRequest,
-    report: Report,
+    onProgress: Progress,
   ): Promise<void> {
     const deadline = Date.now() + deadlineMs;
     const nodes = declaration.nodes.map(parseNode);
@@ -105,16 +124,16 @@ export class Configurator {
     try {
       // One that can't be read is what this push replaces.
       const before = await readPushed().catch(() => undefined);
-      await this.expect(pushed, before);
+      await this.expectDeclared(pushed, before);
       await writePushed(pushed);
       const worker = await readWorker();
       try {
         await this.reconcile(`push ${revisionOf(declaration)}`, "repair");
       } catch (error) {
-        await this.withdraw(before);
+        await this.rollBack(before);
         throw error;
       }
-      await waitUntilServing(pushed, worker, deadline, report);
+      await waitUntilServing(pushed, worker, deadline, onProgress);
     } finally {
       this.pushes--;
     }
@@ -127,7 +146,7 @@ export class Configurator {
    *
    * @throws Error naming each node that does not serve and its last check
    */
-  async awaitServing(request: AwaitServingRequest, report: Report): Promise<void> {
+  async awaitServing(request: AwaitServingRequest, onProgress: Progress): Promise<void> {
     const { names, proxy, deadlineMs } = request;
     const before = await readPushed();
     if (before === undefined) return;
@@ -139,10 +158,10 @@ export class Configurator {
     );
     const patience = old === declared ? deadline : Math.min(deadline, Date.now() + STUCK_AFTER_MS);
     try {
-      await waitUntilServing({ ...before, nodes }, await readWorker(), patience, report);
+      await waitUntilServing({ ...before, nodes }, await readWorker(), patience, onProgress);
     } catch (error) {
       if (patience === deadline || !(error instanceof NotServing)) throw error;
-      await this.tryOut(after, before, nodes, deadline, report);
+      await this.tryOut(after, before, nodes, deadline, onProgress);
     }
   }
 
@@ -157,7 +176,7 @@ export class Configurator {
     before: Pushed,
     nodes: ProxyNode[],
     deadline: number,
-    report: Report,
+    onProgress: Progress,
   ): Promise<void> {
     const worker = await readWorker();
     const serving = new Set(worker?.servers.filter(isServing).map(({ name }) => name));
@@ -168,16 +187,16 @@ export class Configurator {
       const soon = Math.min(deadline, Date.now() + STUCK_AFTER_MS);
       const harmed = await findHarmed(serving, after.settings, soon);
       if (harmed) throw new Error(describeHarm(harmed));
-      await waitUntilServing({ ...after, nodes }, worker, deadline, report);
+      await waitUntilServing({ ...after, nodes }, worker, deadline, onProgress);
     } catch (error) {
       // Another push may have come since.
-      if ((await readIfThere(paths.declaration)) === text) await this.withdraw(before);
+      if ((await readIfThere(paths.declaration)) === text) await this.rollBack(before);
       throw error;
     }
   }
 
   /** Back to the declaration before the one that can't be applied, and to what follows from it. */
-  private async withdraw(before: Pushed | undefined): Promise<void> {
+  private async rollBack(before: Pushed | undefined): Promise<void> {
     if (before === undefined) return;
     try {
       await writePushed(before);
@@ -211,6 +230,10 @@ export class Configurator {
   /** What the process has otherwise than the file says, after whatever is under way. */
   private async drift(): Promise<string[]> {
     await this.last.catch(() => undefined);
+    return this.readDriftNow();
+  }
+
+  private async readDriftNow(): Promise<string[]> {
     return readDrift(listServers((await readIfThere(paths.applied)) ?? ""));
   }
 
@@ -231,14 +254,21 @@ export class Configurator {
     return { ...views, servers: worker?.servers, runtime };
   }
 
+  /** What each balancer of the cluster that answers runs on, this one among them. */
+  async balancers(): Promise<BalancerView[]> {
+    return parseViews(await queryBalancers("serving"));
+  }
+
   private async views(): Promise<Views> {
-    const [declaration, members, nodes, config] = await Promise.all([
+    const [declaration, known, departures, nodes, config] = await Promise.all([
       readPushed(),
       readMembers(),
+      readDepartures(),
       readNodes(paths.nodes),
       readIfThere(paths.config),
     ]);
     const declared = declaration?.nodes ?? [];
+    const members = known && correctStatus(known, departures);
     return { declared, members, nodes, file: listServers(config ?? "") };
   }
 
@@ -260,8 +290,7 @@ export class Configurator {
     clearTimeout(this.nextLook);
     let lookAgainIn = LOOK_CLOSELY_EVERY_MS;
     try {
-      const isSure = await this.follow(reason, drift);
-      if (isSure) lookAgainIn = LOOK_EVERY_MS;
+      lookAgainIn = await this.reconcileOnce(reason, drift);
     } catch (error) {
       this.watch.tell({ what: "note", text: (error as Error).message });
       throw error;
@@ -270,42 +299,47 @@ export class Configurator {
     }
   }
 
-  /** @returns whether HAProxy runs and gossip vouches for every node */
-  private async follow(reason: string, drift: "keep" | "repair"): Promise<boolean> {
+  /** @returns when to look again, ms: late if HAProxy runs and gossip vouches for every node */
+  private async reconcileOnce(reason: string, drift: "keep" | "repair"): Promise<number> {
     const declaration = await readPushed();
-    if (declaration === undefined) return true;
-    const [members, worker, previous, memory] = await Promise.all([
+    if (declaration === undefined) return LOOK_EVERY_MS;
+    const [members, worker, previous, departures] = await Promise.all([
       readMembers(),
       readWorker(),
       readNodes(paths.nodes, (line) => console.error(line)),
-      readMemory(),
+      readDepartures(),
     ]);
     const isExpected = this.pushes > 0;
-    const nodes = checkable(declaration, members ?? [], memory);
+    const nodes = checkable(declaration, members ?? [], departures);
     const path = declaration.settings.healthPath;
     const health = this.health.judge(nodes, worker?.servers ?? [], isExpected, path);
     const decision = decideNodes({
       declaration,
       members: members ?? [],
       announced: this.announced.beside(members ?? []),
-      memory,
+      departures,
       previous,
       health: (name) => health.get(name) ?? "unknown",
       isLost: (name) => this.health.isLost(name),
       stays: (name) => this.health.stays(name),
-      self: hostname(),
+      isOpen: declaration.settings.byName,
+      balancers: declaration.settings.byName ? listBalancers(members ?? []) : BALANCERS,
     });
     this.complaints.say(decision.refused);
-    await replaceIfChanged(paths.memory, JSON.stringify(decision.memory));
+    // A balancer of a Swarm knows no node before gossip does: it would answer with nothing but errors.
+    const knowsNobody = declaration.settings.byName && !worker && decision.nodes.length === 0;
+    if (knowsNobody && performance.now() < ALONE_FOR_MS) return LOOK_EAGERLY_EVERY_MS;
+    await replaceIfChanged(paths.memory, JSON.stringify(decision.departures));
     await writeNodes(paths.nodes, decision.nodes);
-    await this.bringAbout(declaration, decision.nodes, worker, reason, drift);
+    await this.applyNodes(declaration, decision.nodes, worker, reason, drift);
     const file = listServers((await readIfThere(paths.config)) ?? "");
     this.watch.see({ declared: declaration.nodes, members, nodes: decision.nodes, file });
-    return worker !== undefined && decision.unsure.length === 0;
+    const isSure = worker !== undefined && decision.unsure.length === 0;
+    return isSure ? LOOK_EVERY_MS : LOOK_CLOSELY_EVERY_MS;
   }
 
   /** Makes file and process follow from the nodes, where they do not. */
-  private async bringAbout(
+  private async applyNodes(
     { template, settings, statsPasswordHash }: Pushed,
     nodes: ProxyNode[],
     worker: Worker | undefined,
@@ -314,31 +348,20 @@ export class Configurator {
   ): Promise<void> {
     await writeUsers(renderUsers(statsPasswordHash));
     const text = renderHaproxyConfig(template, settings, nodes);
-    const applied = await readIfThere(paths.applied);
     if (drift === "repair" && worker) {
-      const changes = await readDrift(listServers(applied ?? ""));
+      const changes = await this.readDriftNow();
       if (changes.length > 0) {
         console.log(`reloading, because: ${changes.join("; ")}`);
         await forgetWorker();
       }
     }
-    const isOnDisk = text === (await readIfThere(paths.config));
-    // s6 is about to start one, and it reads the file.
-    const isRunning = worker === undefined || hasServers(worker.servers, nodes);
-    // It can't start on an edit like that, so the edit is not kept.
-    const isStuck = !worker && !isOnDisk && (await checkConfig(paths.config)) !== undefined;
-    const isSettled = isRunning && !isStuck && !(await isUnfinished());
-    if (text === applied && (isOnDisk || drift === "keep") && isSettled) {
-      if (worker && isOnDisk && !(await isAppliedWorker(worker))) await recordWorker();
-      this.drain(worker, nodes);
-      return;
-    }
-    const started = Date.now();
-    const way = await applyConfig(text, nodes);
-    const ms = Date.now() - started;
-    const change = describeChange(listServers(applied ?? ""), nodes);
+    const applied = await applyIfNeeded({ text, nodes, drift });
+    if (applied === undefined) return this.drain(worker, nodes);
+    const { way, ms, before, isEditGone } = applied;
+    if (isEditGone) this.complain("an edit of haproxy.cfg by hand is replaced");
+    const change = describeChange(listServers(before ?? ""), nodes, worker?.servers ?? []);
     console.log(`applied by ${way} in ${ms} ms for ${reason}: ${change}`);
-    const diff = applied === undefined ? [] : diffLines(applied, text);
+    const diff = before === undefined ? [] : diffLines(before, text);
     this.watch.tell({ what: "apply", way, ms, reason, change, diff });
     this.rateLimiter.applied();
     this.drain(await readWorker(), nodes);
@@ -361,27 +384,27 @@ export class Configurator {
    * Every declared node is expected again, also one that lives and is said to have left. What gossip
    * still knows of a container that has been replaced says nothing of the new one.
    */
-  private async expect({ containers }: Pushed, before: Pushed | undefined): Promise<void> {
+  private async expectDeclared({ containers }: Pushed, before: Pushed | undefined): Promise<void> {
     const members = (await readMembers()) ?? [];
-    await this.remember((memory) => {
-      memory.absent = [];
+    await this.updateDepartures((departures) => {
+      departures.absent = [];
       for (const { name, status, boot } of members) {
-        if (containers[name] !== undefined && status === "alive") delete memory.left[name];
+        if (containers[name] !== undefined && status === "alive") delete departures.left[name];
         const isNew =
           containers[name] !== undefined && containers[name] !== before?.containers[name];
-        if (isNew && status !== "alive") memory.superseded[name] = boot;
+        if (isNew && status !== "alive") departures.superseded[name] = boot;
       }
     });
   }
 
-  /** Changes the memory after whatever is under way. */
-  private remember(change: (memory: Memory) => void): Promise<void> {
+  /** Changes the departures after whatever is under way. */
+  private updateDepartures(change: (departures: Departures) => void): Promise<void> {
     const next = this.last
       .catch(() => undefined)
       .then(async () => {
-        const memory = await readMemory();
-        change(memory);
-        await replaceFile(paths.memory, JSON.stringify(memory));
+        const departures = await readDepartures();
+        change(departures);
+        await replaceFile(paths.memory, JSON.stringify(departures));
       });
     this.last = next;
     return next;
@@ -401,7 +424,7 @@ class Complaints {
   say(lines: string[]): void {
     const now = Date.now();
     for (const line of lines) {
-      if (!this.seen.has(line)) this.complain(`refused ${line}`);
+      if (!this.seen.has(line)) this.complain(`not taken as a node: ${line}`);
       this.seen.set(line, now);
     }
     for (const [line, at] of this.seen) if (now - at > COMPLAIN_AGAIN_MS) this.seen.delete(line);
@@ -412,10 +435,25 @@ async function replaceIfChanged(path: string, text: string): Promise<void> {
   if ((await readIfThere(path)) !== text) await replaceFile(path, text);
 }
 
-function describeChange(before: readonly ProxyNode[], after: readonly ProxyNode[]): string {
+/** Those on a Swarm, of which each engine has one: their names begin alike. */
+const listBalancers = (members: Member[]) =>
+  members
+    .filter(({ name, role }) => role === "balancer" && name.startsWith("ha-"))
+    .map(({ name }) => name);
+
+/** @param servers where they were before */
+function describeChange(
+  before: readonly ProxyNode[],
+  after: readonly ProxyNode[],
+  servers: readonly ProxyNode[],
+): string {
   const minus = (from: readonly ProxyNode[], other: readonly ProxyNode[]) =>
     from.map(({ name }) => name).filter((name) => other.every((node) => node.name !== name));
   const added = minus(after, before).map((name) => `+${name}`);
   const removed = minus(before, after).map((name) => `-${name}`);
-  return [...added, ...removed].join(" ") || "the same servers";
+  const places = new Map(servers.map(({ name, address }) => [name, address]));
+  const moved = after
+    .filter(({ name, address }) => (places.get(name) ?? address) !== address)
+    .map(({ name, address }) => `${name} to ${address}`);
+  return [...added, ...removed, ...moved].join(" ") || "the same servers";
 }

@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import type { ControlReply, ControlRequest } from "./protocol/control";
 import { Configurator } from "./configurator";
 import { paths } from "./paths";
-import type { Report } from "./readiness";
+import type { Progress } from "./readiness";
 import { parseGossipEvent } from "./serf";
 
 /** Bound of what Serf's handler may send; Serf's own messages are far smaller. */
@@ -39,20 +39,27 @@ function serveWatch(configurator: Configurator, socket: Socket): Promise<void> {
 
 async function answerControl(configurator: Configurator, socket: Socket): Promise<void> {
   const send = (reply: ControlReply) => void socket.write(`${JSON.stringify(reply)}\n`);
-  const report: Report = (progress, waitingFor) => send({ progress, waitingFor });
+  const onProgress: Progress = (progress, waitingFor) => send({ progress, waitingFor });
   try {
     const request = JSON.parse(await readRequest(socket)) as ControlRequest;
     if (request.do === "status") {
       send({ done: true, status: await configurator.status() });
     } else if (request.do === "cluster") {
       send({ done: true, cluster: await configurator.cluster() });
+    } else if (request.do === "balancers") {
+      const [cluster, status, balancers] = await Promise.all([
+        configurator.cluster(),
+        configurator.status(),
+        configurator.balancers(),
+      ]);
+      send({ done: true, cluster, status, balancers });
     } else if (request.do === "watch") {
       await serveWatch(configurator, socket);
     } else if (request.do === "awaitServing") {
-      await configurator.awaitServing(request, report);
+      await configurator.awaitServing(request, onProgress);
       send({ done: true });
     } else {
-      await configurator.push(request, report);
+      await configurator.push(request, onProgress);
       send({ done: true });
     }
   } catch (error) {
@@ -79,8 +86,8 @@ function readEvent(socket: Socket): Promise<string> {
 /** Answers when a leave is done, so that the node that leaves can wait for it; any other at once. */
 async function answerGossip(configurator: Configurator, socket: Socket): Promise<void> {
   try {
-    await configurator.hear(parseGossipEvent(await readEvent(socket)));
-    socket.end("done\n");
+    const answer = await configurator.handleGossip(parseGossipEvent(await readEvent(socket)));
+    socket.end(`${answer}\n`);
   } catch (error) {
     console.error((error as Error).message);
     socket.destroy();

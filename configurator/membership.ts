@@ -7,7 +7,7 @@ import { NODE_NAME, type ProxyNode, sortNodes } from "../haproxy/render";
 export type Health = "serving" | "down" | "unknown";
 
 /** What the configurator remembers of nodes that it took out; survives its restart. */
-export interface Memory {
+export interface Departures {
   /** By name: the run of the agent that said it leaves. */
   left: Record<string, string>;
   /** By name: a run that ended in a container which has since been replaced. */
@@ -19,11 +19,13 @@ export interface Memory {
 /** Everything that decides which nodes are in; see {@link decideNodes}. */
 export interface Evidence {
   declaration: Pick<Declaration, "nodes" | "handMade">;
+  /** Whether nodes are in by their own word alone, as on a Swarm, where none has a declared address. */
+  isOpen: boolean;
   /** What the agent knows. */
   members: Member[];
   /** What members said of themselves a moment ago, which the agent may not know yet. */
   announced: Member[];
-  memory: Memory;
+  departures: Departures;
   /** The nodes that are in now. */
   previous: ProxyNode[];
   health: (name: string) => Health;
@@ -31,14 +33,14 @@ export interface Evidence {
   isLost: (name: string) => boolean;
   /** Whether a node has served for longer than a stop takes, since it said that it leaves. */
   stays: (name: string) => boolean;
-  /** Name of the member that this balancer is itself. */
-  self: string;
+  /** Names of the members that are balancers: this one, and the other of two. */
+  balancers: string[];
 }
 
 export interface Decision {
   /** The nodes that belong into /nodes and haproxy.cfg. */
   nodes: ProxyNode[];
-  memory: Memory;
+  departures: Departures;
   /** Why members are not taken as nodes: a line for each. */
   refused: string[];
   /** Nodes whose state may change without an event: worth another look soon. */
@@ -46,7 +48,7 @@ export interface Decision {
 }
 
 /** What gossip says of a node. */
-type Word = "alive" | "left" | "failed" | "unknown";
+type GossipStatus = "alive" | "left" | "failed" | "unknown";
 
 type Address = Pick<ProxyNode, "name" | "address">;
 
@@ -54,38 +56,37 @@ type Address = Pick<ProxyNode, "name" | "address">;
 const SHOWN = 80;
 
 /** What is to be believed of gossip. */
-interface Hearsay {
+interface Claims {
   /** Members that may be nodes, by name. */
   known: Map<string, Member>;
   /** Those of them that the agent itself knows, beside those that only announced themselves. */
   heard: Map<string, Member>;
   /** Why others may not: a line for each that lives. */
   refused: string[];
-  wordOf: (name: string) => Word;
+  statusOf: (name: string) => GossipStatus;
 }
 
 /**
  * Checks what members claim: the name by the rule for server names, the address by the declaration
  * or the range for nodes added by hand.
  */
-function listen({ declaration, members, announced, memory, self, stays }: Evidence): Hearsay {
+function checkClaims({
+  declaration,
+  isOpen,
+  members,
+  announced,
+  departures,
+  balancers,
+  stays,
+}: Evidence): Claims {
   const { range } = declaration.handMade;
   const declared = new Map(declaration.nodes.map((node) => [node.name, node]));
   const heard = new Map<string, Member>();
   const known = new Map<string, Member>();
   const refused: string[] = [];
 
-  for (const member of members) {
-    if (meet(member)) heard.set(member.name, member);
-  }
-  for (const member of announced) {
-    // Newer than what the agent knows of another run.
-    if (heard.get(member.name)?.boot !== member.boot) meet(member);
-  }
-  return { known, heard, refused, wordOf };
-
-  function meet(member: Member): boolean {
-    if (member.name === self && member.role === "balancer") return false;
+  function take(member: Member): boolean {
+    if (balancers.includes(member.name) && member.role === "balancer") return false;
     const reason = refuse(member);
     if (reason === undefined) known.set(member.name, member);
     else if (member.status === "alive") refused.push(`${describe(member)}: ${reason}`);
@@ -94,30 +95,57 @@ function listen({ declaration, members, announced, memory, self, stays }: Eviden
 
   function refuse({ name, address, role, origin }: Member): string | undefined {
     if (!NODE_NAME.test(name)) return "the name is not a host name label (a-z, 0-9, -)";
-    if (role === "balancer" || name === self) return `the balancer is ${self}; there is one`;
+    if (role === "balancer" || balancers.includes(name)) {
+      const [only, second] = balancers;
+      return second
+        ? `the balancers are ${only} and ${second}`
+        : `the balancer is ${only}; there is one`;
+    }
     if (role !== "backend") return "the role is neither balancer nor backend";
     const node = declared.get(name);
     if (node) return node.address === address ? undefined : `${name} is at ${node.address}`;
-    if (origin === "pulumi") return "it is not declared, or not any more";
-    if (origin !== "hand") return "the origin is neither pulumi nor hand";
+    if (origin === "pulumi" && !isOpen) return "it is not declared yet, or not any more";
+    if (origin !== "pulumi" && origin !== "hand") return "the origin is neither pulumi nor hand";
     if (!isInNetwork(address, range)) return `nodes added by hand have an address in ${range}`;
-    const living = wordOf(name) === "alive" ? known.get(name) : undefined;
-    return living && living.address !== address ? `${name} is at ${living.address}` : undefined;
+    const living = statusOf(name) === "alive" ? known.get(name) : undefined;
+    const isElsewhere = living && living.address !== address && !isOpen;
+    return isElsewhere ? `${name} is at ${living.address}` : undefined;
   }
 
-  function wordOf(name: string): Word {
+  function statusOf(name: string): GossipStatus {
     const member = known.get(name);
     if (member === undefined) return "unknown";
-    if (hasLeft(member, memory) && !(member.status === "alive" && stays(name))) return "left";
+    if (hasLeft(member, departures) && !(member.status === "alive" && stays(name))) return "left";
     if (member.status === "alive") return "alive";
-    if (memory.superseded[name] === member.boot) return "unknown";
+    if (departures.superseded[name] === member.boot) return "unknown";
     // A leave of an earlier run, heard late, shows on this one, which said none.
     if (member.status === "leaving") return "unknown";
     return member.status;
   }
+
+  for (const member of members) {
+    if (take(member)) heard.set(member.name, member);
+  }
+  for (const member of announced) {
+    // Newer than what the agent knows of another run.
+    if (heard.get(member.name)?.boot !== member.boot) take(member);
+  }
+  return { known, heard, refused, statusOf };
 }
 
-const hasLeft = ({ name, boot }: Member, { left }: Memory) => left[name] === boot;
+/**
+ * The members for people. Serf may lose a leave, and then takes the end of the agent for a failure: who
+ * said that it leaves has left.
+ */
+export function correctStatus(members: Member[], departures: Departures): Member[] {
+  return members.map((member) =>
+    member.status === "failed" && hasLeft(member, departures)
+      ? { ...member, status: "left" }
+      : member,
+  );
+}
+
+const hasLeft = ({ name, boot }: Member, { left }: Departures) => left[name] === boot;
 
 /**
  * What a health check may be asked about: the declared nodes, and those added by hand whose leave may
@@ -126,24 +154,24 @@ const hasLeft = ({ name, boot }: Member, { left }: Memory) => left[name] === boo
 export function checkable(
   { nodes, handMade }: Evidence["declaration"],
   members: Member[],
-  memory: Memory,
+  departures: Departures,
 ): ProxyNode[] {
   const declared = new Set(nodes.map(({ name }) => name));
   const left = members.filter(
     (member) =>
       !declared.has(member.name) &&
-      hasLeft(member, memory) &&
+      hasLeft(member, departures) &&
       isInNetwork(member.address, handMade.range),
   );
   return [...nodes, ...left.map(({ name, address }) => ({ name, address, port: handMade.port }))];
 }
 
-function isIn(name: string, wasIn: boolean, word: Word, evidence: Evidence): boolean {
-  if (word === "alive") return true;
-  if (word === "left") return false;
+function isIn(name: string, wasIn: boolean, status: GossipStatus, evidence: Evidence): boolean {
+  if (status === "alive") return true;
+  if (status === "left") return false;
   const health = evidence.health(name);
   if (health === "serving") return true;
-  const isGone = word === "failed" ? health === "down" : evidence.isLost(name);
+  const isGone = status === "failed" ? health === "down" : evidence.isLost(name);
   return wasIn && !isGone;
 }
 
@@ -154,14 +182,14 @@ function isIn(name: string, wasIn: boolean, word: Word, evidence: Evidence): boo
  */
 function decideHandMade(
   evidence: Evidence,
-  { known, heard, refused, wordOf }: Hearsay,
+  { known, heard, refused, statusOf }: Claims,
 ): ProxyNode[] {
   const { declaration, previous } = evidence;
   const { range, port } = declaration.handMade;
   const before = new Map(previous.map(({ name, address }) => [name, address]));
   const wasAt = ({ name, address }: Address) => before.get(name) === address;
   const livesAt = ({ name, address }: Address) =>
-    wordOf(name) === "alive" &&
+    statusOf(name) === "alive" &&
     heard.get(name)?.status === "alive" &&
     heard.get(name)?.address === address;
   const claimOf = (node: Address) => (livesAt(node) ? 2 : 0) + (wasAt(node) ? 1 : 0);
@@ -171,9 +199,14 @@ function decideHandMade(
   const unheard = previous.filter(
     ({ name, address }) => !known.has(name) && isInNetwork(address, range),
   );
-  const candidates = sortNodes<Address>([...known.values(), ...unheard])
+  const placed = [...known.values()].map((member) => {
+    // On a Swarm gossip may still have an earlier place of one that died there.
+    const isStale = evidence.isOpen && statusOf(member.name) === "failed";
+    return { ...member, address: (isStale && before.get(member.name)) || member.address };
+  });
+  const candidates = sortNodes<Address>([...placed, ...unheard])
     .filter(({ name }) => !declared.has(name))
-    .filter((node) => isIn(node.name, wasAt(node), wordOf(node.name), evidence))
+    .filter((node) => isIn(node.name, wasAt(node), statusOf(node.name), evidence))
     .sort((a, b) => claimOf(b) - claimOf(a));
   return candidates.flatMap((node) => {
     const { name, address } = node;
@@ -197,14 +230,14 @@ function decideHandMade(
  * once gossip says that it lives.
  */
 export function decideNodes(evidence: Evidence): Decision {
-  const { declaration, members, memory } = evidence;
-  const hearsay = listen(evidence);
-  const { known, refused, wordOf } = hearsay;
-  const wasAbsent = new Set(memory.absent);
+  const { declaration, members, departures } = evidence;
+  const claims = checkClaims(evidence);
+  const { known, refused, statusOf } = claims;
+  const wasAbsent = new Set(departures.absent);
   const fromDeclaration = declaration.nodes.filter(({ name }) =>
-    isIn(name, !wasAbsent.has(name), wordOf(name), evidence),
+    isIn(name, !wasAbsent.has(name), statusOf(name), evidence),
   );
-  const nodes = sortNodes([...fromDeclaration, ...decideHandMade(evidence, hearsay)]);
+  const nodes = sortNodes([...fromDeclaration, ...decideHandMade(evidence, claims)]);
 
   const names = new Set(nodes.map(({ name }) => name));
   const absent = declaration.nodes.map(({ name }) => name).filter((name) => !names.has(name));
@@ -213,21 +246,21 @@ export function decideNodes(evidence: Evidence): Decision {
     members.length === 0
       ? boots
       : Object.fromEntries(Object.entries(boots).filter(([name]) => known.has(name)));
-  const leavers = [...known.values()].filter((member) => hasLeft(member, memory));
-  const stayed = leavers.filter(({ name }) => wordOf(name) === "alive").map(({ name }) => name);
+  const leavers = [...known.values()].filter((member) => hasLeft(member, departures));
+  const stayed = leavers.filter(({ name }) => statusOf(name) === "alive").map(({ name }) => name);
   const doubted = leavers.filter(
-    ({ name, status }) => status === "alive" && wordOf(name) === "left",
+    ({ name, status }) => status === "alive" && statusOf(name) === "left",
   );
   return {
     nodes,
-    memory: {
-      left: without(keepKnown(memory.left), stayed),
-      superseded: keepKnown(memory.superseded),
+    departures: {
+      left: without(keepKnown(departures.left), stayed),
+      superseded: keepKnown(departures.superseded),
       absent,
     },
     refused,
     unsure: [
-      ...[...names, ...absent].filter((name) => ["failed", "unknown"].includes(wordOf(name))),
+      ...[...names, ...absent].filter((name) => ["failed", "unknown"].includes(statusOf(name))),
       ...doubted.map(({ name }) => name),
     ],
   };

@@ -16,6 +16,10 @@ export const paths = {
   memory: "/var/lib/configurator/memory.json",
   /** Counters for the next worker; haproxy.cfg names it. */
   statsFile: "/var/lib/configurator/stats-file",
+  /** Addresses and checks of the servers for the next worker, where haproxy.cfg names it. */
+  serverState: "/var/lib/configurator/server-state",
+  /** On a Swarm: the declaration, which nobody pushes then. */
+  given: "/etc/lab/declaration.json",
   /** HAProxy's master CLI. */
   master: "/run/haproxy/master.sock",
   /** Where pushes arrive. */

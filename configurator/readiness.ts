@@ -1,11 +1,11 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { describeCheck, isServing, type ServerStatus } from "./protocol/control";
 import type { Declaration } from "./protocol/declaration";
 import type { ProxySettings } from "../haproxy/render";
-import { isDraining } from "./apply";
+import { poll } from "../time/poll";
 import { BACKEND, readWorker, type Worker } from "./haproxyProcess";
 import { readNodes } from "./nodesFolder";
 import { paths } from "./paths";
+import { isDraining } from "./servers";
 
 const POLL_MS = 50;
 
@@ -13,7 +13,7 @@ const POLL_MS = 50;
 const HELD_MS = 1000;
 
 /** What somebody who waits may learn: a line for people, and the names of the nodes that do not serve. */
-export type Report = (line: string, waitingFor: string[]) => void;
+export type Progress = (line: string, waitingFor: string[]) => void;
 
 /** Not all nodes serve at the deadline. */
 export class NotServing extends Error {}
@@ -31,13 +31,14 @@ export async function waitUntilServing(
   { nodes, settings }: Declaration,
   before: Worker | undefined,
   deadline: number,
-  report: Report,
+  onProgress: Progress,
 ): Promise<void> {
   const pushedAt = Date.now();
   const old = new Set(before?.servers.map(({ name }) => name));
   let reported = "";
   let heldSince: number | undefined;
-  for (;;) {
+  /** What is still waited for; undefined when that is nothing. */
+  const look = async (): Promise<string | undefined> => {
     const worker = await readWorker();
     const servers = new Map(worker?.servers.map((server) => [server.name, server]));
     // A new worker or server starts without results, so any it has is fresh. One that ran on may
@@ -50,23 +51,24 @@ export async function waitUntilServing(
       .filter(({ server }) => server === undefined || !isServing(server) || !isFresh(server));
     const wanted = new Set((await readNodes(paths.nodes)).map(({ name }) => name));
     const draining = [...servers.values()].filter((server) => isDraining(server, wanted));
-    if (waiting.length === 0 && draining.length === 0) return;
+    if (waiting.length === 0 && draining.length === 0) return undefined;
     const unserved = waiting.filter(({ server }) => server === undefined || !isServing(server));
     const held = unserved.flatMap(({ server }) => (server ? describeHeld(server) : []));
     // For a moment also one that was just added.
     if (held.length === 0) heldSince = undefined;
     else if (Date.now() - (heldSince ??= Date.now()) > HELD_MS) throw new Error(held.join("; "));
     const line = unserved.map((it) => describeWait(it, settings.healthPath)).join(", ");
-    if (Date.now() > deadline) {
-      throw new NotServing(`not serving at the deadline: ${line || "no fresh check yet"}`);
-    }
     if (line && line !== reported) {
       const names = unserved.map(({ name }) => name);
-      report(`waiting for ${(reported = line)}`, names);
+      onProgress(`waiting for ${(reported = line)}`, names);
     }
-    await delay(POLL_MS);
-  }
+    return line || "no fresh check yet";
+  };
+  const left = await poll(look, (seen) => seen === undefined, until(deadline));
+  if (left !== undefined) throw new NotServing(`not serving at the deadline: ${left}`);
 }
+
+const until = (deadline: number) => ({ everyMs: POLL_MS, withinMs: deadline - Date.now() });
 
 /**
  * Waits until a new worker has passed a check of servers that served before it.
@@ -79,17 +81,20 @@ export async function findHarmed(
   { healthPath }: ProxySettings,
   deadline: number,
 ): Promise<string | undefined> {
-  for (;;) {
+  const look = async () => {
     const servers = ((await readWorker())?.servers ?? []).filter(({ name }) => names.has(name));
     const unproven = servers.filter((server) => !isServing(server));
     const failed = unproven.find(({ check }) => !["", "INI", "L7OK"].includes(check));
-    const late = Date.now() > deadline ? unproven[0] : undefined;
-    const harmed = failed ?? late;
-    if (harmed) return describeWait({ name: harmed.name, server: harmed }, healthPath);
-    if (servers.length === names.size && unproven.length === 0) return undefined;
-    if (Date.now() > deadline) return "no answer from HAProxy";
-    await delay(POLL_MS);
-  }
+    return { unproven, failed, isWhole: servers.length === names.size };
+  };
+  const { unproven, failed, isWhole } = await poll(
+    look,
+    (seen) => seen.failed !== undefined || (seen.isWhole && seen.unproven.length === 0),
+    until(deadline),
+  );
+  const harmed = failed ?? unproven[0];
+  if (harmed) return describeWait({ name: harmed.name, server: harmed }, healthPath);
+  return isWhole ? undefined : "no answer from HAProxy";
 }
 
 /** Why a node does not count as serving yet. */

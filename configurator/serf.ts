@@ -2,6 +2,8 @@ import { execFile } from "node:child_process";
 import type { Member } from "./protocol/control";
 
 const ANSWER_WITHIN_MS = 2000;
+/** How long a query goes on, whoever has answered. */
+const QUERY_MS = 600;
 
 /** A member as `serf members -format=json` gives it. */
 interface SerfMember {
@@ -18,6 +20,22 @@ export function readMembers(): Promise<Member[] | undefined> {
   return new Promise((resolve) => {
     execFile("serf", args, { timeout: ANSWER_WITHIN_MS, maxBuffer: 2 ** 24 }, (error, stdout) =>
       resolve(error ? undefined : parseMembers(stdout)),
+    );
+  });
+}
+
+/**
+ * Asks every balancer that the agent knows.
+ *
+ * @returns what those said that answered in time, by name
+ */
+export function queryBalancers(question: string): Promise<Record<string, string>> {
+  const args = ["query", "-format=json", "-no-ack", "-tag", "role=balancer"];
+  const timeout = `-timeout=${QUERY_MS}ms`;
+  return new Promise((resolve) => {
+    const options = { timeout: QUERY_MS + ANSWER_WITHIN_MS };
+    execFile("serf", [...args, timeout, question], options, (error, stdout) =>
+      resolve(error ? {} : (JSON.parse(stdout) as { Responses: Record<string, string> }).Responses),
     );
   });
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { ServerStatus } from "./protocol/control";
 import type { ProxyNode } from "../haproxy/render";
 import { askWorker, BACKEND, readWorker } from "./haproxyProcess";
 
@@ -47,24 +48,54 @@ export function differInServersOnly(before: string, after: string): boolean {
   );
 }
 
+/** Whether a worker balances over exactly these nodes; what it only drains does not count. */
+export function hasServers(actual: readonly ServerStatus[], nodes: readonly ProxyNode[]): boolean {
+  const names = new Set(nodes.map(({ name }) => name));
+  const balanced = actual.filter((server) => !isDraining(server, names));
+  return listPlaces(balanced) === listPlaces(nodes);
+}
+
+/** Whether a server is on its way out; one that is wanted was put into maintenance by a person. */
+export function isDraining({ name, status }: ServerStatus, wanted: ReadonlySet<string>): boolean {
+  return status.startsWith("MAINT") && !wanted.has(name);
+}
+
+/** Nodes with their addresses, in one order, for people and to compare. */
+export function listPlaces(nodes: readonly ProxyNode[]): string {
+  return nodes
+    .map(({ name, address, port }) => `${name}=${address}:${port}`)
+    .sort()
+    .join(" ");
+}
+
+/** A command, and what HAProxy answers to it when all is well. */
+type Change = [command: string, answer: string | RegExp];
+
 /**
  * Brings the running worker from one text's servers to another's by the Runtime API, without a
  * reload. A removed server gets no new request from here on; {@link drainServer} takes it away.
  *
+ * @param nodes the servers with the addresses that they are to have, which a text may not say
  * @throws Error with HAProxy's words when it refuses a step
  */
-export async function changeServers(before: string, after: string): Promise<void> {
+export async function changeServers(
+  before: string,
+  after: string,
+  nodes: readonly ProxyNode[],
+): Promise<void> {
   const wanted = splitServers(after).servers;
+  const places = new Map(nodes.map((node) => [node.name, `${node.address}:${node.port}`]));
   const applied = splitServers(before).servers;
   const actual = new Map((await readWorker())?.servers.map((server) => [server.name, server]));
-  const commands: [command: string, answer: string][] = [];
+  const commands: Change[] = [];
   for (const { name, status } of actual.values()) {
     if (!wanted.has(name) && status !== "MAINT") commands.push([stateOf(name, "maint"), ""]);
   }
   for (const [name, args] of wanted) {
     const server = actual.get(name);
     if (server === undefined) {
-      commands.push([`add server ${BACKEND}/${name} ${args}`, "New server registered."]);
+      const placed = args.replace(/^\S+/, places.get(name)!);
+      commands.push([`add server ${BACKEND}/${name} ${placed}`, "New server registered."]);
     }
     // In maintenance without being applied: just added, added by an apply that was cut off, or
     // removed and wanted back. One that a person put into maintenance is applied, and stays so.
@@ -75,12 +106,59 @@ export async function changeServers(before: string, after: string): Promise<void
       commands.push([`set server ${BACKEND}/${name} health down`, ""]);
     }
   }
-  if (commands.length === 0) return;
+  commands.push(...moveServers([...actual.values()], nodes));
+  await carryOut(commands);
+}
+
+/**
+ * What a worker that starts is to know of the servers where haproxy.cfg names them without addresses, in
+ * HAProxy's own format (management.txt, "show servers state"). It goes by their names: the ids, which
+ * only HAProxy knows, are 0. As after any start a server counts as up until it is checked, but for one
+ * that was down.
+ */
+export function describeServerState(
+  nodes: readonly ProxyNode[],
+  servers: readonly ServerStatus[],
+): string {
+  const down = new Set(
+    servers.filter(({ status }) => status.startsWith("DOWN")).map(({ name }) => name),
+  );
+  const rows = nodes.map(({ name, address, port }) => {
+    const [state, health] = down.has(name) ? [0, 0] : [2, 2];
+    return `0 ${BACKEND} 0 ${name} ${address} ${state} 0 1 1 0 1 0 ${health} 6 0 0 0 - ${port} - 0 0 - - 0`;
+  });
+  return ["1", `# ${STATE_COLUMNS.join(" ")}`, ...rows, ""].join("\n");
+}
+
+const STATE_COLUMNS = [
+  ...["be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state"],
+  ...["srv_uweight", "srv_iweight", "srv_time_since_last_change", "srv_check_status"],
+  ...["srv_check_result", "srv_check_health", "srv_check_state", "srv_agent_state"],
+  ...["bk_f_forced_id", "srv_f_forced_id", "srv_fqdn", "srv_port", "srvrecord", "srv_use_ssl"],
+  ...["srv_check_port", "srv_check_addr", "srv_agent_addr", "srv_agent_port"],
+];
+
+function moveServers(actual: readonly ServerStatus[], nodes: readonly ProxyNode[]): Change[] {
+  const servers = new Map(actual.map((server) => [server.name, server]));
+  return nodes.flatMap(({ name, address, port }): Change[] => {
+    const server = servers.get(name);
+    if (server === undefined || (server.address === address && server.port === port)) return [];
+    return [
+      [`set server ${BACKEND}/${name} addr ${address} port ${port}`, / changed from /],
+      [`set server ${BACKEND}/${name} health down`, ""],
+    ];
+  });
+}
+
+async function carryOut(commands: Change[]): Promise<void> {
   for (let at = 0; at < commands.length; at += COMMANDS_AT_ONCE) {
     const some = commands.slice(at, at + COMMANDS_AT_ONCE);
     const answers = await askWorker(...some.map(([command]) => command));
     some.forEach(([command, wantedAnswer], i) => {
-      if (answers[i].trim() !== wantedAnswer) throw new Error(`${command}: ${answers[i].trim()}`);
+      const answer = answers[i].trim();
+      const isWell =
+        typeof wantedAnswer === "string" ? answer === wantedAnswer : wantedAnswer.test(answer);
+      if (!isWell) throw new Error(`${command}: ${answer}`);
     });
   }
 }
@@ -94,6 +172,7 @@ const stateOf = (name: string, state: string) => `set server ${BACKEND}/${name} 
 export async function drainServer(name: string): Promise<void> {
   const server = `${BACKEND}/${name}`;
   const deadline = Date.now() + DRAIN_MS;
+  // No poll: it does not end at the deadline but does more from then on.
   for (;;) {
     const [, deleted] = await askWorker(
       `wait ${DRAIN_POLL} srv-removable ${server}`,

@@ -1,10 +1,11 @@
+import { readFileSync } from "node:fs";
 import type { PushRequest } from "./protocol/control";
 import type { Declaration } from "./protocol/declaration";
 import { parseNode } from "./protocol/declaration";
 import { isInNetwork } from "../config/subnet";
 import { renderHaproxyConfig, renderUsers } from "../haproxy/render";
 import { readIfThere, replaceFile } from "./files";
-import type { Memory } from "./membership";
+import type { Departures } from "./membership";
 import { paths } from "./paths";
 
 /** What the configurator keeps beside the declaration of what was pushed. */
@@ -13,6 +14,19 @@ export type Pushed = Declaration & Pick<PushRequest, "containers" | "statsPasswo
 /** Keeps what was pushed; the hash in it is HAProxy's user's alone. */
 export const writePushed = (pushed: Pushed) =>
   replaceFile(paths.declaration, JSON.stringify(pushed), 0o600);
+
+/** Takes the declaration from where a Swarm puts it, if it does. @throws as {@link readPushed} */
+export async function takeGiven(): Promise<void> {
+  const text = await readIfThere(paths.given);
+  if (text === undefined) return;
+  // Opened by root: images/ha/rootfs/etc/s6/configurator/run.
+  const descriptor = process.env.STATS_PASSWORD_HASH_FD;
+  const statsPasswordHash =
+    descriptor === undefined ? undefined : readFileSync(Number(descriptor), "utf8");
+  const declaration = JSON.parse(text) as Declaration;
+  await writePushed({ ...declaration, containers: {}, statsPasswordHash });
+  await readPushed();
+}
 
 /**
  * The last declaration pushed; undefined before the first.
@@ -38,12 +52,12 @@ export async function readPushed(): Promise<Pushed | undefined> {
 }
 
 /** What was remembered; nothing, and a line that says so, when it can't be read. */
-export async function readMemory(): Promise<Memory> {
+export async function readDepartures(): Promise<Departures> {
   const text = await readIfThere(paths.memory);
   const nothing = { left: {}, superseded: {}, absent: [] };
   if (text === undefined) return nothing;
   try {
-    const { left, superseded, absent } = JSON.parse(text) as Memory;
+    const { left, superseded, absent } = JSON.parse(text) as Departures;
     const isWhole = [left, superseded].every(isRecord) && Array.isArray(absent);
     if (!isWhole) throw new Error("it is not what was written");
     return { left, superseded, absent };

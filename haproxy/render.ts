@@ -4,7 +4,7 @@ import Handlebars from "handlebars";
 export interface ProxyNode {
   /** Server name in HAProxy, `s1`; see {@link NODE_NAME}. */
   name: string;
-  /** IPv4 address in the lab's network. */
+  /** IPv4 address in the lab's network; in a program for a Swarm the host name. */
   address: string;
   /** TCP port of the web application, 1 to 65535. */
   port: number;
@@ -32,6 +32,11 @@ export interface ProxySettings {
   stickySessions: boolean;
   /** Whether the statistics ask for the user and password of {@link renderUsers}. */
   statsAuth: boolean;
+  /**
+   * Whether servers stand there by their host names. Their addresses are then no part of the file:
+   * the configurator sets them by the Runtime API, and the state file keeps them over a reload.
+   */
+  byName: boolean;
 }
 
 /**
@@ -63,7 +68,8 @@ export function renderHaproxyConfig(
 ): string {
   // HAProxy's syntax is not HTML, hence noEscape; strict turns a misspelt value into an error.
   const render = Handlebars.compile(template, { noEscape: true, strict: true });
-  return render({ settings, nodes: sortNodes(nodes) });
+  const placed = settings.byName ? nodes.map((node) => ({ ...node, address: node.name })) : nodes;
+  return render({ settings, nodes: sortNodes(placed) });
 }
 
 /** Who the statistics let in, where they ask. */

@@ -1,4 +1,4 @@
-import { connectEngine } from "../docker/engine";
+import { connectDocker } from "../docker/connect";
 import { listImages, readDeployment, type RecordedImage } from "../state/records";
 
 /**
@@ -11,11 +11,19 @@ import { listImages, readDeployment, type RecordedImage } from "../state/records
 export async function countRebuilds(stack: string): Promise<Record<string, number>> {
   const recorded = listImages(readDeployment(stack));
   if (recorded.length === 0) return {};
-  const filters = { reference: recorded.map(({ tag }) => tag) };
-  const found = await connectEngine().listImages({ filters });
+  // A pushed image is recorded by its digest. The engine tells only the names that were asked for.
+  const isDigest = ({ imageId }: RecordedImage) => imageId.includes("@");
+  const digests = recorded.filter(isDigest).map(({ imageId }) => imageId);
+  const filters = { reference: [...recorded.map(({ tag }) => tag), ...digests] };
+  const found = await connectDocker().listImages({ filters });
   return decideRebuilds(
     recorded,
-    Object.fromEntries(found.flatMap(({ Id, RepoTags }) => (RepoTags ?? []).map((it) => [it, Id]))),
+    Object.fromEntries(
+      found.flatMap(({ Id, RepoTags, RepoDigests }) => [
+        ...(RepoTags ?? []).map((tag) => [tag, Id] as const),
+        ...(RepoDigests ?? []).map((digest) => [digest, digest] as const),
+      ]),
+    ),
   );
 }
 
@@ -26,7 +34,7 @@ export function decideRebuilds(
 ): Record<string, number> {
   const counts = recorded.map(({ name, tag, imageId, rebuilds }): [string, number] => [
     name,
-    held[tag] === imageId ? rebuilds : rebuilds + 1,
+    held[tag] === imageId || held[imageId] === imageId ? rebuilds : rebuilds + 1,
   ]);
   return Object.fromEntries(counts.filter(([, count]) => count > 0));
 }

@@ -4,6 +4,8 @@
  * packets of whoever comes next.
  */
 import { readFileSync } from "node:fs";
+import { refusal } from "../config/labConfig";
+import type { Check } from "./host";
 
 /** The table's size, as sysctl calls it. */
 export const NEIGHBOURS = "net.ipv4.neigh.default.gc_thresh3";
@@ -28,3 +30,12 @@ export function readNeighbours(): number | undefined {
     return undefined;
   }
 }
+
+export const checkNeighbours: Check = ({ config }, { neighbours }) => {
+  const { nodeCount } = config;
+  if (neighbours === undefined || neighboursOf(nodeCount) <= neighbours) return [];
+  const allowed =
+    `${nodesWithin(neighbours)} at most while this host's kernel keeps ${neighbours} neighbours, ` +
+    `or first run as root: sysctl -w ${NEIGHBOURS}=${roomFor(nodeCount)}`;
+  return [refusal(config, "nodeCount", allowed)];
+};

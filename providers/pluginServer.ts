@@ -45,7 +45,7 @@ export interface Context {
   preview: boolean;
   /** The program's `customTimeouts` for this operation, 0 without one. */
   timeoutSeconds: number;
-  /** Aborted when the user cancels or when the engine that asked is gone. */
+  /** Aborted when the user cancels or when the Pulumi engine that asked is gone. */
   signal: AbortSignal;
   /** Shows a message at the resource; an ephemeral one only in its status column. */
   log: (
@@ -115,8 +115,8 @@ export interface ServerOptions {
 }
 
 /**
- * Serves the resources to the engine that started this process, until the engine ends it or is
- * gone. Prints the port it listens on, as the engine expects.
+ * Serves the resources to the Pulumi engine that started this process, until that ends it or is
+ * gone. Prints the port it listens on, as that expects.
  *
  * @throws if the process was not started by a Pulumi engine, which passes its address.
  */
@@ -125,23 +125,23 @@ export function serve(options: ServerOptions): void {
   if (engineAddress === undefined) {
     throw new Error(`${options.name}: the Pulumi engine starts this plugin and passes its address`);
   }
-  const engine = new EngineClient(engineAddress, grpc.credentials.createInsecure());
+  const pulumiEngine = new EngineClient(engineAddress, grpc.credentials.createInsecure());
   const server = new grpc.Server(UNLIMITED_MESSAGES);
   const calls = new Calls();
-  server.addService(ResourceProviderService, implement(options, engine, calls));
+  server.addService(ResourceProviderService, implement(options, pulumiEngine, calls));
   server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
     if (error) throw error;
     console.log(String(port));
   });
 
-  // The engine asks with SIGINT. When it was killed it can't, but then its end of stdin closes.
+  // The Pulumi engine asks with SIGINT. When it was killed it can't, but then its end of stdin closes.
   // Either way a call under way gets the time to take back what it has half made, and to say so.
   const stop = async () => {
     setTimeout(() => process.exit(1), STOP_DEADLINE_MS);
     calls.cancel();
     await calls.settle();
-    // Lets the last answers out. The engine may keep its connection open without a call, which is
-    // nothing to wait for: the CLI would stand still for the 5 s that it gives a plugin to end.
+    // Lets the last answers out. The Pulumi engine may keep its connection open without a call, which
+    // is nothing to wait for: the CLI would stand still for the 5 s that it gives a plugin to end.
     server.tryShutdown(() => process.exit(0));
     setTimeout(() => process.exit(0), DRAIN_MS);
   };
@@ -190,10 +190,10 @@ class Calls {
 
 function implement(
   options: ServerOptions,
-  engine: EngineClient,
+  pulumiEngine: EngineClient,
   calls: Calls,
 ): grpc.UntypedServiceImplementation {
-  /** On their way to the engine, which shows a message only while its resource's call lasts. */
+  /** On their way to the Pulumi engine, which shows a message only while its resource's call lasts. */
   const messages = new Set<Promise<void>>();
 
   const context = (request: CallRequest): Context => ({
@@ -210,7 +210,7 @@ function implement(
         .setEphemeral(ephemeral);
       const shown = new Promise<void>((resolve) => {
         // A message that can't be shown is no reason to fail the operation that it is about.
-        engine.log(entry, () => resolve());
+        pulumiEngine.log(entry, () => resolve());
       }).finally(() => messages.delete(shown));
       messages.add(shown);
     },
@@ -246,8 +246,8 @@ function implement(
   return {
     getPluginInfo: unary(() => new PluginInfo().setVersion(options.version)),
     getSchema: unary(() => new rpc.GetSchemaResponse().setSchema("{}")),
-    // Without acceptSecrets the engine takes secrets out of what it sends and marks them again in
-    // what it gets back, so that no resource has to handle them.
+    // Without acceptSecrets the Pulumi engine takes secrets out of what it sends and marks them again
+    // in what it gets back, so that no resource has to handle them.
     configure: unary(() => new rpc.ConfigureResponse().setSupportspreview(true)),
     checkConfig: unary((request: rpc.CheckRequest) =>
       new rpc.CheckResponse()
@@ -378,7 +378,7 @@ function pack(value: object): Struct {
   );
 }
 
-/** The engine sends an empty struct, or none, where it has nothing. */
+/** The Pulumi engine sends an empty struct, or none, where it has nothing. */
 function unpack(struct: Struct | undefined): object | undefined {
   return struct === undefined || struct.getFieldsMap().getLength() === 0
     ? undefined
@@ -387,10 +387,10 @@ function unpack(struct: Struct | undefined): object | undefined {
 
 function toServiceError(error: unknown): Partial<grpc.StatusObject> {
   const message = error instanceof Error ? error.message : String(error);
-  // The engine hides a plugin's stderr from the user but keeps it in its debug log.
+  // The Pulumi engine hides a plugin's stderr from the user but keeps it in its debug log.
   console.error(error);
   if (!(error instanceof PartialFailure)) {
-    // Not UNKNOWN: that makes the engine warn about an operation whose outcome it can't tell.
+    // Not UNKNOWN: that makes the Pulumi engine warn about an operation whose outcome it can't tell.
     return { code: grpc.status.FAILED_PRECONDITION, details: message };
   }
   const detail = new rpc.ErrorResourceInitFailed()

@@ -1,11 +1,18 @@
 /** What of the engine belongs to a stack's lab. */
 import type Docker from "dockerode";
 import { HAND_LABEL, type Origin } from "../config/member";
-import { ROLE_LABEL, STACK_LABEL } from "../config/topology";
-import { addressOn } from "../docker/address";
-import { connectEngine } from "../docker/engine";
+import { ROLE_LABEL, STACK_LABEL, type Role } from "../config/topology";
+import { addressOn, networksOf } from "../docker/address";
+import { connectDocker } from "../docker/connect";
+import { readServices, SERVICE_LABEL, type ServiceTasks } from "../docker/tasks";
 import { sortNodes } from "../haproxy/render";
-import { readDeployment, type Deployment, type RecordedImage } from "./records";
+import {
+  listImages,
+  listServiceIds,
+  readDeployment,
+  type Deployment,
+  type RecordedImage,
+} from "./records";
 
 /** One container of the lab, running or not. */
 export interface LabContainer {
@@ -13,12 +20,16 @@ export interface LabContainer {
   /** Name in the lab. */
   name: string;
   containerName: string;
-  role: "balancer" | "backend";
+  role: Role;
   origin: Origin;
   /** Docker's word: running, exited, paused, … */
   state: string;
   /** Its address in the lab's network, which it keeps while it is stopped. */
   address: string;
+  /** On a Swarm: host name of the engine that it is on. */
+  engine?: string;
+  /** Whether that is another engine than the one that is asked, so that no command can be run in it. */
+  isElsewhere?: boolean;
 }
 
 /** What the engine has of one stack's lab. */
@@ -28,19 +39,47 @@ export interface Lab {
   network: { name: string; subnet: string };
   /** The lab's own, in the order that a person counts them. */
   containers: LabContainer[];
+  /** On a Swarm: the web nodes' image in the registry. */
+  image?: string;
   /** Every address of the network that a container has, also one that is none of the lab's. */
   taken: string[];
 }
 
 /** The stack's lab, if there is one on this engine. */
 export async function lookForLab(stack: string): Promise<Lab | undefined> {
-  const engine = connectEngine();
+  const docker = connectDocker();
   const deployment = readDeployment(stack);
-  const [networks, containers] = await Promise.all([
-    engine.listNetworks({ filters: { label: [`${STACK_LABEL}=${stack}`] } }),
-    engine.listContainers({ all: true }),
+  const [networks, containers, services] = await Promise.all([
+    docker.listNetworks({ filters: { label: [`${STACK_LABEL}=${stack}`] } }),
+    docker.listContainers({ all: true }),
+    readServices(docker, listServiceIds(deployment)),
   ]);
-  return describeLab(stack, deployment, networks, containers);
+  const lab = describeLab(stack, deployment, networks, containers);
+  if (lab === undefined || services.length === 0) return lab;
+  const tasks = services.flatMap((service) => describeTasks(service, lab));
+  const image = listImages(deployment).find(({ name }) => name === "webapp")?.imageId;
+  return { ...lab, image, containers: sortNodes([...tasks, ...lab.containers]) };
+}
+
+/** A service's tasks as the lab's containers: on a Swarm each is one, and a balancer is named after its engine. */
+export function describeTasks(
+  { name, isGlobal, tasks }: ServiceTasks,
+  { namePrefix, network }: Pick<Lab, "namePrefix" | "network">,
+): LabContainer[] {
+  const inTheLab = name.slice(namePrefix.length);
+  return tasks
+    .filter(({ isWanted }) => isWanted)
+    .map(({ container, state, addresses, engine, isHere }) => ({
+      id: container,
+      name: isGlobal ? `${inTheLab}-${engine}` : inTheLab,
+      containerName: name,
+      role: isGlobal ? "balancer" : "backend",
+      origin: "pulumi",
+      state,
+      address: addresses[network.name] ?? "",
+      engine,
+      isElsewhere: !isHere,
+    }));
 }
 
 /** Why a container is the lab's: its state records it, or on its network a person or an update that was cut off made it. */
@@ -61,23 +100,33 @@ export function judgeOwnership(
   stack: string,
   { resources = [] }: Deployment,
   networks: Pick<Docker.NetworkInspectInfo, "Id" | "Name">[],
+  containers: Docker.ContainerInfo[],
 ): Ownership {
   const ids = new Set(resources.map(({ id }) => id));
   const own = networks.filter(({ Id }) => ids.has(Id));
   return {
     isOwnNetwork: (id) => ids.has(id),
-    claimOf({ Id, Labels, NetworkSettings }) {
-      if (ids.has(Id)) return "recorded";
-      const isHere = own.some((network) => isOn(network, NetworkSettings.Networks[network.Name]));
+    claimOf(container) {
+      const { Id, Labels } = container;
+      const service = Labels[SERVICE_LABEL];
+      if (ids.has(Id) || (service !== undefined && ids.has(service))) return "recorded";
+      const isHere = own.some((network) => isOn(network, container, containers));
       if (!isHere || Labels[STACK_LABEL] !== stack) return undefined;
       return HAND_LABEL in Labels ? "byHand" : ROLE_LABEL in Labels ? "left" : undefined;
     },
   };
 }
 
-/** Before its first start a container has the network's name but not yet its id. */
-function isOn({ Id }: { Id: string }, endpoint?: { NetworkID: string }): boolean {
-  return endpoint !== undefined && ["", Id].includes(endpoint.NetworkID);
+/**
+ * Whether a container, running or not, is on a network. Before its first start it has the network's name
+ * but not yet its id. One of two balancers is where the container is whose network it shares.
+ */
+export function isOn(
+  { Id, Name }: Pick<Docker.NetworkInspectInfo, "Id" | "Name">,
+  container: Docker.ContainerInfo,
+  containers: Docker.ContainerInfo[],
+): boolean {
+  return ["", Id].includes(networksOf(container, containers)[Name]?.NetworkID);
 }
 
 /** Puts together what belongs to a lab: its containers on the network that its state records. */
@@ -88,25 +137,27 @@ export function describeLab(
   containers: Docker.ContainerInfo[],
 ): Lab | undefined {
   const { resources = [] } = deployment;
-  const { claimOf } = judgeOwnership(stack, deployment, networks);
+  const { claimOf } = judgeOwnership(stack, deployment, networks, containers);
   const recorded = resources.find(({ id }) => networks.some(({ Id }) => Id === id));
   const network = networks.find(({ Id }) => Id === recorded?.id);
   if (recorded === undefined || network === undefined) return undefined;
   // On the engine everything is called by the prefix and its name in the lab.
   const inTheLab = recorded.urn.split("::").at(-1)!;
   const namePrefix = network.Name.slice(0, network.Name.length - inTheLab.length);
-  const attached = containers.flatMap((container) => {
-    const endpoint = container.NetworkSettings.Networks[network.Name];
-    return isOn(network, endpoint) ? [{ container, address: addressOn(endpoint) }] : [];
-  });
+  const attached = containers
+    .filter((container) => isOn(network, container, containers))
+    .map((container) => ({
+      container,
+      address: addressOn(networksOf(container, containers)[network.Name]),
+    }));
   return {
     stack,
     namePrefix,
     network: { name: network.Name, subnet: network.IPAM?.Config?.[0]?.Subnet ?? "" },
     containers: sortNodes(
       attached.flatMap(({ container, address }): LabContainer[] => {
-        if (claimOf(container) === undefined) return [];
         const { Id, Names, Labels, State } = container;
+        if (claimOf(container) === undefined || SERVICE_LABEL in Labels) return [];
         const [hand, role] = [Labels[HAND_LABEL], Labels[ROLE_LABEL]];
         const containerName = Names[0]?.slice(1) ?? Id;
         return [
@@ -114,7 +165,7 @@ export function describeLab(
             id: Id,
             name: hand ?? containerName.slice(namePrefix.length),
             containerName,
-            role: role === "balancer" ? role : "backend",
+            role: role === "balancer" || role === "front" ? role : "backend",
             origin: hand === undefined ? "pulumi" : "hand",
             state: State,
             address,

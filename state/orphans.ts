@@ -4,17 +4,17 @@ import { join } from "node:path";
 import { checkout } from "../cli/setup/places";
 import { listProcesses, type Process } from "./processes";
 
-/** A process that serves an update, and the engine it works for. */
+/** A process that serves an update, and the Pulumi engine it works for. */
 export interface Helper {
   pid: number;
   /** Host and port. */
-  engine: string;
+  pulumiEngine: string;
 }
 
 /**
  * The language hosts and programs of this checkout's updates, of any stack. Both outlive a killed
- * CLI: the host looks for its engine every five minutes only, and the program may spin, because it
- * reports that it can't write to its closed stderr to its closed stderr.
+ * CLI: the host looks for its Pulumi engine every five minutes only, and the program may spin,
+ * because it reports that it can't write to its closed stderr to its closed stderr.
  */
 export function listHelpers(processes: Process[], checkout: string): Helper[] {
   const host = join(checkout, "cli", "pulumi", "toolchain", "pulumi-language-nodejs");
@@ -24,20 +24,20 @@ export function listHelpers(processes: Process[], checkout: string): Helper[] {
       return at < 0 ? undefined : command[at + 1];
     };
     const isProgram = command.some((part) => /@pulumi\/pulumi\/cmd\/run\b/.test(part));
-    const engine =
+    const pulumiEngine =
       command[0] === host
         ? command.slice(1).find((part) => /:\d+$/.test(part))
         : isProgram && valueOf("--pwd") === checkout
           ? valueOf("--engine")
           : undefined;
-    return engine === undefined ? [] : [{ pid, engine }];
+    return pulumiEngine === undefined ? [] : [{ pid, pulumiEngine }];
   });
 }
 
-/** Ends the helpers of this checkout's updates whose engine is gone. @returns whether there were any */
+/** Ends the helpers of this checkout's updates whose Pulumi engine is gone. @returns whether there were any */
 export async function endOrphans(): Promise<boolean> {
   const helpers = listHelpers(listProcesses(), checkout);
-  const answers = await Promise.all(helpers.map(({ engine }) => isListening(engine)));
+  const answers = await Promise.all(helpers.map(({ pulumiEngine }) => isListening(pulumiEngine)));
   const orphans = helpers.filter((_, i) => !answers[i]);
   for (const { pid } of orphans) {
     try {

@@ -82,6 +82,12 @@ export function listImages({ resources }: Deployment): RecordedImage[] {
   );
 }
 
+/** The ids of the services that a state records: there are some on a Swarm. */
+export const listServiceIds = ({ resources }: Deployment): string[] =>
+  (resources ?? []).flatMap(({ type, id }) =>
+    type === "docker:index/service:Service" && id ? [id] : [],
+  );
+
 /** The states after the stack's past updates; none of another backend than files. */
 export function readPastDeployments(stack: string): Deployment[] {
   const { project, folder } = readBackend();

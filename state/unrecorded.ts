@@ -1,47 +1,13 @@
 /** What an interrupted update made and no state records. */
 import type Docker from "dockerode";
 import { ROLE_LABEL, STACK_LABEL } from "../config/topology";
-import { connectEngine } from "../docker/engine";
+import { connectDocker } from "../docker/connect";
 import { removeContainer } from "../docker/remove";
+import { isOn, judgeOwnership } from "./inventory";
 import type { Deployment, PastUpdate } from "./records";
 
-/** A container or network that bears the stack's label. */
-export interface Labelled {
-  id: string;
-  name: string;
-  /** s since 1970 */
-  created: number;
-}
-
-export interface LabelledContainer extends Labelled {
-  /** Only the program gives one; a container started by hand has just the image's labels. */
-  role?: string;
-  /** Ids of the networks that it is on, without Docker's own; none before its first start. */
-  networks: string[];
-}
-
-export interface LabelledNetwork extends Labelled {
-  /** Whether a container, running or not, is on it. */
-  used: boolean;
-}
-
-/** What of the engine's word on a container is read here. */
-export function describeContainer(container: Docker.ContainerInfo): LabelledContainer {
-  const { Id, Names, Created, Labels, NetworkSettings } = container;
-  return {
-    id: Id,
-    name: Names[0].slice(1),
-    created: Created,
-    role: Labels[ROLE_LABEL],
-    // Before its first start a container has the names of its networks but not yet their ids.
-    networks: Object.entries(NetworkSettings.Networks)
-      .filter(([name, { NetworkID }]) => name !== "bridge" && name !== "none" && NetworkID !== "")
-      .map(([, { NetworkID }]) => NetworkID),
-  };
-}
-
-/** What tells this stack's things from those of another checkout's stack of the same name. */
-export interface Evidence {
+/** What a stack's records say, which tells its things from those of another checkout's stack of the same name. */
+export interface StackRecords {
   deployment: Deployment;
   /** Past runs, in any order. */
   history: PastUpdate[];
@@ -49,31 +15,53 @@ export interface Evidence {
 }
 
 /**
- * The containers that an interrupted update of this stack left behind: no state records them, and
- * they are on the network that this stack's state records by id. One that never started, and so
- * is on none, has to be {@link isAttributable}. Label and name alone prove nothing, since another
- * checkout's lab may have the same.
+ * The containers that an interrupted update of this stack left behind: by {@link judgeOwnership}, or,
+ * on no network yet, by what {@link isAttributable} to the stack.
+ *
+ * @param found what bears the stack's label
  */
 export function chooseContainers(
-  found: LabelledContainer[],
-  evidence: Evidence,
-): LabelledContainer[] {
-  const { resources = [] } = evidence.deployment;
-  const ids = new Set(resources.map(({ id }) => id));
+  stack: string,
+  found: Docker.ContainerInfo[],
+  networks: Docker.NetworkInspectInfo[],
+  records: StackRecords,
+): Docker.ContainerInfo[] {
+  const { claimOf } = judgeOwnership(stack, records.deployment, networks, found);
   return found.filter((container) => {
-    if (container.role === undefined || ids.has(container.id)) return false;
-    return container.networks.length > 0
-      ? container.networks.some((id) => ids.has(id))
-      : isAttributable(container, evidence);
+    const claim = claimOf(container);
+    if (claim !== undefined) return claim === "left";
+    // Only the program gives a role; a container started by hand has just the image's labels.
+    const isMade = ROLE_LABEL in container.Labels && isNowhere(container);
+    return isMade && isAttributable(nameOf(container), container.Created, records);
   });
 }
 
-/** The networks that an interrupted update of this stack left behind and that nothing uses. */
-export function chooseNetworks(found: LabelledNetwork[], evidence: Evidence): LabelledNetwork[] {
-  const { resources = [] } = evidence.deployment;
-  const ids = new Set(resources.map(({ id }) => id));
+/** Whether a container is on none but Docker's own networks: it may have names of others, but no ids. */
+function isNowhere({ NetworkSettings }: Docker.ContainerInfo): boolean {
+  return Object.entries(NetworkSettings.Networks).every(
+    ([name, { NetworkID }]) => name === "bridge" || name === "none" || NetworkID === "",
+  );
+}
+
+const nameOf = ({ Names }: Docker.ContainerInfo) => Names[0].slice(1);
+
+/**
+ * The networks that an interrupted update of this stack left behind and that nothing uses.
+ *
+ * @param found what bears the stack's label
+ * @param containers all that there are, running or not
+ */
+export function chooseNetworks(
+  found: Docker.NetworkInspectInfo[],
+  containers: Docker.ContainerInfo[],
+  records: StackRecords,
+): Docker.NetworkInspectInfo[] {
+  const ids = new Set((records.deployment.resources ?? []).map(({ id }) => id));
   return found.filter(
-    (network) => !network.used && !ids.has(network.id) && isAttributable(network, evidence),
+    (network) =>
+      !ids.has(network.Id) &&
+      !containers.some((container) => isOn(network, container, containers)) &&
+      isAttributable(network.Name, toSeconds(network.Created), records),
   );
 }
 
@@ -85,8 +73,11 @@ const LATE_SECONDS = 2;
  * it has the name prefix of an update that failed and was made while that ran. When a provider dies
  * the second is all that is left, because the CLI then forgets the operation.
  */
-function isAttributable({ name, created }: Labelled, evidence: Evidence): boolean {
-  const { deployment, history, project } = evidence;
+function isAttributable(
+  name: string,
+  createdSeconds: number,
+  { deployment, history, project }: StackRecords,
+): boolean {
   const begun = (deployment.pending_operations ?? []).filter(({ type }) => type === "creating");
   if (begun.some(({ resource }) => resource.inputs?.name === name)) return true;
   return history.some(({ kind, result, startTime, endTime, config }) => {
@@ -95,8 +86,8 @@ function isAttributable({ name, created }: Labelled, evidence: Evidence): boolea
       kind === "update" &&
       result !== "succeeded" &&
       name.startsWith(prefix) &&
-      created >= toSeconds(startTime) &&
-      (endTime === undefined || created <= toSeconds(endTime) + LATE_SECONDS)
+      createdSeconds >= toSeconds(startTime) &&
+      (endTime === undefined || createdSeconds <= toSeconds(endTime) + LATE_SECONDS)
     );
   });
 }
@@ -106,35 +97,21 @@ function toSeconds(time: string): number {
 }
 
 /** Removes what is this stack's and in no state. @returns whether there was anything */
-export async function removeUnrecorded(stack: string, evidence: Evidence): Promise<boolean> {
-  const engine = connectEngine();
-  const containers = chooseContainers(await listContainers(stack), evidence);
-  for (const { id, name } of containers) {
-    await removeContainer(engine.getContainer(id));
-    console.log(`Removed container ${name}, which no state records.`);
-  }
-  const networks = chooseNetworks(await listNetworks(stack), evidence);
-  for (const { id, name } of networks) {
-    await engine.getNetwork(id).remove();
-    console.log(`Removed network ${name}, which no state records.`);
-  }
-  return containers.length + networks.length > 0;
-}
-
-async function listContainers(stack: string): Promise<LabelledContainer[]> {
+export async function removeUnrecorded(stack: string, records: StackRecords): Promise<boolean> {
+  const docker = connectDocker();
   const filters = { label: [`${STACK_LABEL}=${stack}`] };
-  const found = await connectEngine().listContainers({ all: true, filters });
-  return found.map(describeContainer);
-}
-
-async function listNetworks(stack: string): Promise<LabelledNetwork[]> {
-  const filters = { label: [`${STACK_LABEL}=${stack}`] };
-  const found = await connectEngine().listNetworks({ filters });
-  return Promise.all(
-    found.map(async ({ Id, Name, Created }) => {
-      const on = { all: true, filters: { network: [Id] } };
-      const used = (await connectEngine().listContainers(on)).length > 0;
-      return { id: Id, name: Name, created: Math.floor(Date.parse(Created) / 1000), used };
-    }),
-  );
+  const networks = await docker.listNetworks({ filters });
+  const labelled = await docker.listContainers({ all: true, filters });
+  const containers = chooseContainers(stack, labelled, networks, records);
+  for (const container of containers) {
+    await removeContainer(docker.getContainer(container.Id));
+    console.log(`Removed container ${nameOf(container)}, which no state records.`);
+  }
+  const rest = await docker.listContainers({ all: true });
+  const unused = chooseNetworks(networks, rest, records);
+  for (const { Id, Name } of unused) {
+    await docker.getNetwork(Id).remove();
+    console.log(`Removed network ${Name}, which no state records.`);
+  }
+  return containers.length + unused.length > 0;
 }

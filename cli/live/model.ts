@@ -1,24 +1,12 @@
-/** What a watch of the configurator's is to a person who looks at it, as functions on plain data. */
-import { isServing, type Member } from "../../configurator/protocol/control";
-import type {
-  Counters,
-  LabEvent,
-  Sample,
-  Views,
-  WatchReply,
-} from "../../configurator/protocol/watch";
-import { sortNodes } from "../../haproxy/render";
-import { hueOf } from "../../images/webapp/src/page";
+/** What is remembered of what one balancer's configurator tells, as functions on plain data. */
+import { isServing } from "../../configurator/protocol/control";
+import type { LabEvent, Sample, Views, WatchReply } from "../../configurator/protocol/watch";
 
 /** Over how long requests a second are counted, ms. */
-const RATE_OVER_MS = 1000;
-/** How long HAProxy may not answer before it counts as down: a reload is no outage. */
-const SILENT_MS = 1000;
+export const RATE_OVER_MS = 1000;
 const MAX_EVENTS = 100;
 const MAX_APPLIES = 8;
 const MAX_ARRIVALS = 60;
-/** How many events are shown of those that are remembered. */
-const SHOWN_EVENTS = 40;
 
 /** What comes in: the configurator's lines, and how the connection to it is. */
 export type Input = WatchReply | { connected: boolean; reason: string; at: number };
@@ -44,14 +32,16 @@ export interface Arrival {
   requested?: number;
 }
 
-/** All that is remembered; {@link advance} makes the next one. */
+export type Apply = LabEvent & { what: "apply" };
+
+/** All that is remembered of one balancer; {@link advance} makes the next one. */
 export interface LabState {
   connection: { isUp: boolean; reason: string; since: number };
   views?: Views;
   /** The last ones, as far back as a rate needs. */
   samples: Sample[];
   events: EventLine[];
-  applies: (LabEvent & { what: "apply" })[];
+  applies: Apply[];
   arrivals: Arrival[];
 }
 
@@ -157,149 +147,4 @@ function withEvents(state: LabState, lines: EventLine[]): LabState {
   // What the configurator kept comes after the word that it answers.
   const events = [...lines.reverse(), ...state.events].sort((a, b) => b.at - a.at);
   return { ...state, events: events.slice(0, MAX_EVENTS) };
-}
-
-/** What one line of the picture carries. */
-export interface Flow {
-  /** Requests a second. */
-  rate: number;
-  /** Errors a second. */
-  errorRate: number;
-  /** Requests under way. */
-  sessions: number;
-  requests: number;
-}
-
-export interface NodeView extends Flow {
-  name: string;
-  /** Hue of its colour, which its own page has too. */
-  hue: number;
-  address: string;
-  origin: "declared" | "by hand";
-  /** Serf's word, `-` when it does not know the node. */
-  gossip: Member["status"] | "-";
-  /** HAProxy's words, `-` when it has no such server. */
-  status: string;
-  check: string;
-  health: "up" | "down" | "maintenance" | "out";
-}
-
-/** All that the page shows; plain data, made anew at each change. */
-export interface LabView {
-  stack: string;
-  /** Clock time, ms. */
-  at: number;
-  connection: LabState["connection"];
-  balancer: Flow & { health: "up" | "down" };
-  nodes: NodeView[];
-  events: EventLine[];
-  applies: Pick<
-    LabState["applies"][number],
-    "id" | "at" | "way" | "ms" | "reason" | "change" | "diff"
-  >[];
-  /** Times since the announcement, ms, the newest node first. */
-  arrivals: {
-    name: string;
-    hue: number;
-    at: number;
-    applied?: number;
-    serving?: number;
-    requested?: number;
-  }[];
-}
-
-/** The picture of a state. */
-export function viewOf(stack: string, state: LabState): LabView {
-  const { connection, samples, events, applies, arrivals } = state;
-  const last = samples.at(-1);
-  const isUp = samples.some(
-    ({ at, frontend }) => frontend !== undefined && at > last!.at - SILENT_MS,
-  );
-  return {
-    stack,
-    at: last?.at ?? connection.since,
-    connection,
-    balancer: {
-      ...flowOf(samples, ({ frontend }) => frontend),
-      health: isUp ? "up" : "down",
-    },
-    nodes: describeNodes(state),
-    events: events.slice(0, SHOWN_EVENTS),
-    applies: applies.map(({ id, at, way, ms, reason, change, diff }) => ({
-      id,
-      at,
-      way,
-      ms,
-      reason,
-      change,
-      diff,
-    })),
-    arrivals: arrivals.map(({ name, announced, applied, serving, requested }) => {
-      const since = (moment?: number) => moment && Math.max(0, moment - announced);
-      return {
-        name,
-        hue: hueOf(name),
-        at: announced,
-        applied: since(applied),
-        serving: since(serving),
-        requested: since(requested),
-      };
-    }),
-  };
-}
-
-function describeNodes({ views, samples }: LabState): NodeView[] {
-  const { declared = [], members = [], nodes = [], file = [] } = views ?? {};
-  // A reload takes HAProxy's word away for a moment.
-  const servers = samples.findLast(({ frontend }) => frontend)?.servers ?? [];
-  const present = members.filter(({ role, status }) => role !== "balancer" && status !== "left");
-  const all = [declared, nodes, file, servers, present].flat();
-  const names = [...new Set(all.map(({ name }) => name))];
-  return sortNodes(
-    names.map((name): NodeView => {
-      const server = servers.find((it) => it.name === name);
-      const member = members.find((it) => it.name === name);
-      return {
-        name,
-        hue: hueOf(name),
-        address: all.find((it) => it.name === name)!.address,
-        origin: declared.some((it) => it.name === name) ? "declared" : "by hand",
-        gossip: member?.status ?? "-",
-        status: server?.status ?? "-",
-        check: server?.check ?? "",
-        health: healthOf(server?.status),
-        ...flowOf(samples, (sample) => sample.servers.find((it) => it.name === name)),
-      };
-    }),
-  );
-}
-
-function healthOf(status = ""): NodeView["health"] {
-  if (status.startsWith("UP")) return "up";
-  if (status.startsWith("DOWN")) return "down";
-  return status === "" ? "out" : "maintenance";
-}
-
-/** Rates from counters that only grow, or begin again at 0. */
-function flowOf(samples: Sample[], counters: (sample: Sample) => Counters | undefined): Flow {
-  const counted = samples.flatMap((sample) => {
-    const found = counters(sample);
-    return found ? [{ at: sample.at, ...found }] : [];
-  });
-  const [first, last] = [counted[0], counted.at(-1)];
-  if (first === undefined || last === undefined) {
-    return { rate: 0, errorRate: 0, sessions: 0, requests: 0 };
-  }
-  const grown = (key: "requests" | "errors") =>
-    counted.reduce((sum, now, i) => {
-      const was = counted[i - 1]?.[key] ?? now[key];
-      return sum + (now[key] < was ? now[key] : now[key] - was);
-    }, 0);
-  const seconds = Math.max(last.at - first.at, RATE_OVER_MS) / 1000;
-  return {
-    rate: grown("requests") / seconds,
-    errorRate: grown("errors") / seconds,
-    sessions: last.sessions,
-    requests: last.requests,
-  };
 }

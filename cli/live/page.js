@@ -158,22 +158,44 @@ function drawAcross(picture, balancer, box, y, share) {
   return `M ${start} ${from} C ${middle} ${from} ${middle} ${y} ${end} ${y}`;
 }
 
-function drawBalancer({ connection, balancer, nodes, stack, at }) {
+function drawSummary({ balancers, nodes, stack, at }) {
   const up = nodes.filter(({ health }) => health === "up").length;
-  const isLost = !connection.isUp;
   setText(byId("title"), `Lab of stack ${stack}`);
   document.title = `${up}/${nodes.length} up: lab of stack ${stack}`;
   setText(byId("summary"), `${up} of ${nodes.length} nodes up`);
-  root.classList.toggle("lost", isLost);
-  const since = `since ${timeOf(connection.since)}`;
-  const lost = connection.since === 0 ? "connecting" : `${connection.reason}, ${since}`;
-  setText(byId("connection"), isLost ? `no word from ha: ${lost}` : `live, ${timeOf(at)}`);
-  const { health } = balancer;
-  setText(byId("balancer-health"), health === "up" ? "HAProxy runs" : "HAProxy does not answer");
-  setClass(byId("balancer-health"), health);
-  setText(byId("balancer-rate"), rateOf(balancer));
-  setText(byId("balancer-sessions"), `${balancer.sessions} open, ${describeTotal(balancer)}`);
-  setClass(byId("balancer-sessions"), balancer.errorRate > 0 ? "failing" : "");
+  const lost = balancers.filter(({ connection }) => !connection.isUp);
+  root.classList.toggle("lost", lost.length === balancers.length);
+  setClass(byId("connection"), lost.length > 0 ? "down" : "up");
+  const reasons = lost.map(({ name, connection: { reason, since } }) =>
+    since === 0 ? `${name}: connecting` : `no word from ${name}: ${reason}, since ${timeOf(since)}`,
+  );
+  setText(byId("connection"), reasons.join("; ") || `live, ${timeOf(at)}`);
+}
+
+/** One balancer is the box itself; two stand in it. */
+function drawBalancers(balancers) {
+  const list = byId("balancers");
+  const names = balancers.map(({ name }) => name);
+  if (list.dataset.names !== String(names)) {
+    list.dataset.names = String(names);
+    const parts = ["name", "health", "rate", "sessions"];
+    const make = () => {
+      const item = element("li", "balancer");
+      item.append(...parts.map((part) => element("span", part)));
+      return item;
+    };
+    list.replaceChildren(...names.map(make));
+    order = "";
+  }
+  balancers.forEach((balancer, i) => {
+    const [name, health, rate, sessions] = list.children[i].children;
+    setText(name, balancers.length > 1 ? balancer.name : "");
+    setText(health, balancer.health === "up" ? "HAProxy runs" : "HAProxy does not answer");
+    setClass(health, `health ${balancer.health}`);
+    setText(rate, rateOf(balancer));
+    setText(sessions, `${balancer.sessions} open, ${describeTotal(balancer)}`);
+    setClass(sessions, balancer.errorRate > 0 ? "sessions failing" : "sessions");
+  });
 }
 
 /** Makes a list anew when it has changed. */
@@ -210,13 +232,13 @@ function makeArrival({ name, hue, at, applied, serving, requested, longest }) {
   return item;
 }
 
-function makeApply({ at, way, ms, reason, change, diff }) {
+function makeApply({ at, of, way, ms, reason, change, diff }) {
   const item = element("li", "change");
   const lines = element("div", "diff");
   for (const line of diff) {
     lines.append(element("div", { "+": "plus", "-": "minus" }[line[0]] ?? "", line));
   }
-  const what = element("b", "", `${way}, ${ms} ms`);
+  const what = element("b", "", `${of}${way}, ${ms} ms`);
   item.append(clock(at), what, element("div", "text", change));
   item.append(element("div", "text detail", reason), lines);
   return item;
@@ -229,13 +251,17 @@ function makeEvent({ at, kind, text }) {
 }
 
 function draw(view) {
-  drawBalancer(view);
+  const { balancers } = view;
+  drawSummary(view);
+  drawBalancers(balancers);
   drawNodes(view.nodes);
   const times = view.arrivals.map(({ serving = 0, requested = 0 }) => Math.max(serving, requested));
   const longest = Math.max(1000, ...times);
   const arrivals = view.arrivals.map((arrival) => ({ ...arrival, longest }));
   drawList("arrivals", arrivals, "No node has announced itself since this page runs.", makeArrival);
-  drawList("applies", view.applies, "None since ha started.", makeApply);
+  const ofOne = ({ balancer }) => (balancers.length > 1 ? `${balancer}: ` : "");
+  const applies = view.applies.map((apply) => ({ ...apply, of: ofOne(apply) }));
+  drawList("applies", applies, "None since ha started.", makeApply);
   drawList("events", view.events, "Nothing has happened.", makeEvent);
 }
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { join } from "node:path";
-import type { LabView } from "./model";
+import type { LabView } from "./view";
 
 /** The shortest time between two pictures, ms. */
 const PICTURE_EVERY_MS = 100;

@@ -1,6 +1,6 @@
 /** The picture of a lab as lines of a terminal. */
 import { formatTable } from "../table";
-import type { LabView, NodeView } from "./model";
+import type { LabView, NodeView } from "./view";
 
 const COLOURS = { good: 32, bad: 31, care: 33, soft: 2 };
 type Colour = keyof typeof COLOURS;
@@ -8,6 +8,7 @@ type Colour = keyof typeof COLOURS;
 const HEALTH: Record<NodeView["health"], Colour> = {
   up: "good",
   down: "bad",
+  partly: "care",
   maintenance: "care",
   out: "care",
 };
@@ -37,14 +38,19 @@ export function drawText(
     const text = cut(line, columns);
     return isColoured ? `\x1b[${COLOURS[colour]}m${text}\x1b[0m` : text;
   };
-  const { stack, connection, balancer, nodes, events } = view;
+  const { stack, balancers, nodes, events } = view;
   const up = nodes.filter(({ health }) => health === "up").length;
   const [header, ...lines] = formatTable(HEADER, nodes.map(cellsOf)).map((line) =>
     cut(line, columns),
   );
-  const there = `${up} of ${nodes.length} nodes up, ${balancer.rate.toFixed(1)} requests/s`;
-  const state = connection.isUp ? there : `no word from the balancer: ${connection.reason}`;
-  const isWell = connection.isUp && balancer.health === "up" && up === nodes.length;
+  const rate = balancers.reduce((sum, balancer) => sum + balancer.rate, 0);
+  const there = `${up} of ${nodes.length} nodes up, ${rate.toFixed(1)} requests/s`;
+  const lost = balancers.filter(({ connection }) => !connection.isUp);
+  const state = [
+    ...(lost.length < balancers.length ? [there] : []),
+    ...lost.map(({ name, connection }) => `no word from ${name}: ${connection.reason}`),
+  ].join("; ");
+  const isWell = balancers.every(({ health }) => health === "up") && up === nodes.length;
   const room = Math.max(0, rows - FRAME - nodes.length);
   return [
     paint(`stack ${stack}: ${state}`, isWell ? "good" : "bad"),

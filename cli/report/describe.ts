@@ -1,5 +1,5 @@
 /** What was seen on the way through the tasks, put into a report. Functions on plain data. */
-import { diffLines, type Block, type Report, type Section } from "./document";
+import { diffLines, type Block, type Document, type Section } from "./document";
 import type { NodeStart, Snapshot } from "./evidence";
 import type { Task } from "./tasks";
 
@@ -98,7 +98,7 @@ export function describeTask(record: TaskRecord): Section {
 }
 
 /** @param when the walk began */
-export function describeWalk(records: TaskRecord[], when: Date): Report {
+export function describeWalk(records: TaskRecord[], when: Date): Document {
   const questions = records.flatMap(({ task }) => task.questions).length;
   return {
     title: "Docker and dynamic scaling: report",

@@ -21,7 +21,7 @@ export interface Section {
   blocks: Block[];
 }
 
-export interface Report {
+export interface Document {
   title: string;
   intro: string;
   sections: Section[];

@@ -2,7 +2,8 @@
 import type Docker from "dockerode";
 import { isServing, type ClusterView } from "../../configurator/protocol/control";
 import { paths } from "../../configurator/paths";
-import { connectEngine, runInContainer, withoutFrames } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
+import { runInContainer, withoutFrames } from "../../docker/exec";
 import { sortNodes } from "../../haproxy/render";
 import type { LabContainer } from "../../state/inventory";
 import { formatTable } from "../table";
@@ -11,7 +12,7 @@ export const SERF_LOG = "/var/log/serf.log";
 
 /** What a command in a running container prints. @throws with what it says if it fails */
 export async function readFrom(container: LabContainer, ...command: string[]): Promise<string> {
-  const target = connectEngine().getContainer(container.id);
+  const target = connectDocker().getContainer(container.id);
   const { exitCode, stdout, stderr } = await runInContainer(target, command, { user: "root" });
   if (exitCode === 0) return stdout;
   const said = stderr.trim() || stdout.trim() || `exit code ${exitCode}`;
@@ -65,19 +66,19 @@ export async function readLogLines(container: LabContainer, since: number): Prom
 function askLogs({ id }: LabContainer, since: number, timestamps: boolean): Promise<Buffer> {
   const options = { stdout: true, stderr: true, follow: false, timestamps } as const;
   // Seconds with a fraction; the type knows whole ones only, which would show more.
-  return connectEngine()
+  return connectDocker()
     .getContainer(id)
     .logs({ ...options, since: since / 1000 });
 }
 
 /** `docker inspect`. */
 export async function inspect({ id }: LabContainer): Promise<string> {
-  return JSON.stringify([await connectEngine().getContainer(id).inspect()], undefined, 2) + "\n";
+  return JSON.stringify([await connectDocker().getContainer(id).inspect()], undefined, 2) + "\n";
 }
 
 /** `docker ps` of these containers: those that run. */
 export async function listRunning(containers: LabContainer[]): Promise<string> {
-  const running = await connectEngine().listContainers();
+  const running = await connectDocker().listContainers();
   return formatContainers(
     running.filter(({ Id }) => containers.some(({ id }) => id === Id)),
     Date.now(),

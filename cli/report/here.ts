@@ -2,10 +2,10 @@
 import type { Browser } from "playwright-core";
 import { shootStatsPage } from "../browser";
 import type { Lab } from "../../state/inventory";
-import { readCluster, requireBalancer } from "../lab";
+import { readClusters, requireBalancers } from "../lab";
 import { readPulumi } from "../runPulumi";
-import { compareViews } from "../statusPlan";
-import type { Report } from "./document";
+import { compareViews } from "../compareViews";
+import type { Document } from "./document";
 import { inspect, listNodeFiles, listRunning, readConfig, readFrom, readLogs } from "./evidence";
 import { SERF_LOG } from "./evidence";
 import type { Output } from "./output";
@@ -18,14 +18,15 @@ export async function reportHere(
   browser: Browser,
   output: Output,
   onStep: (what: string) => void,
-): Promise<Report> {
-  const balancer = requireBalancer(lab);
+): Promise<Document> {
+  const balancers = requireBalancers(lab);
+  const [balancer] = balancers;
   const { containers, stack } = lab;
   const save = (name: string, content: string | Buffer) =>
     output.save(`${FOLDER}/${name}`, content);
 
   onStep(`the balancer of stack ${stack}: haproxy.cfg, /nodes, serf.log, stats page`);
-  const { header, rows, disagreements } = compareViews(await readCluster(balancer), containers);
+  const { header, rows, disagreements } = compareViews(await readClusters(balancers), containers);
   const nodes = await listNodeFiles(balancer);
   const { statsUrl } = readPulumi("stack", "output", "--stack", stack) as { statsUrl: string };
   const asked = readPulumi("config", "get", "statsPassword", "--stack", stack);

@@ -1,5 +1,5 @@
 /** A report as one page that needs nothing but itself. */
-import { linkTo, type Block, type Report } from "./document";
+import { linkTo, type Block, type Document } from "./document";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0a6cbd; --plus: #1a7f37;
@@ -26,7 +26,10 @@ td, th { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top;
 @media print { .question { padding-bottom: 12rem; break-inside: avoid; } }`;
 
 /** @param read gives the content of an image by its path, which the page then holds itself */
-export function toHtml({ title, intro, sections }: Report, read: (file: string) => Buffer): string {
+export function toHtml(
+  { title, intro, sections }: Document,
+  read: (file: string) => Buffer,
+): string {
   const links = sections.map(({ title }, i) => `<li><a href="#s${i}">${escape(title)}</a></li>`);
   const parts = sections.map(
     ({ title, blocks }, i) =>

@@ -1,7 +1,7 @@
 /** A report as Markdown (CommonMark with tables). */
-import { linkTo, type Block, type Report } from "./document";
+import { linkTo, type Block, type Document } from "./document";
 
-export function toMarkdown({ title, intro, sections }: Report): string {
+export function toMarkdown({ title, intro, sections }: Document): string {
   const parts = sections.flatMap((section) => [
     `## ${section.title}`,
     ...section.blocks.map(renderBlock),

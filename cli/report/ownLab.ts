@@ -1,9 +1,10 @@
 /** The lab that a report is made on: a stack of its own beside whatever runs, gone at the end. */
-import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { connectEngine } from "../../docker/engine";
+import { imageNames } from "../../config/topology";
+import { connectDocker } from "../../docker/connect";
+import { removeImages } from "../../docker/remove";
 import { findFreePorts, findFreeSubnet } from "../../preflight/freePlaces";
-import { readPulumi } from "../runPulumi";
+import { readPulumi, runAside } from "../runPulumi";
 import { withLock } from "../setup/lock";
 import { cache, checkout, launcher } from "../setup/places";
 
@@ -39,13 +40,13 @@ export function withOwnLab<T>(
   { nodeCount, signal, say }: OwnLabOptions,
   work: (lab: OwnLab) => Promise<T>,
 ): Promise<T> {
-  const run = (command: string[]) => runAside(command, signal);
+  const run = async (command: string[]) => void (await runAside(command, { signal }));
   const pulumi = (...args: string[]) => run([launcher, ...args, "--non-interactive"]);
   const up = () => pulumi("up", "--stack", STACK, "--yes", "--skip-preview");
   const make = async (): Promise<OwnLab> => {
     say("the lab: npx pulumi up, with names, ports and a subnet of its own");
     const { httpPort, statsPort, ...ports } = await findFreePorts(STACK);
-    const subnet = await findFreeSubnet(connectEngine(), STACK);
+    const subnet = await findFreeSubnet(connectDocker(), STACK);
     const config = { namePrefix: NAME_PREFIX, nodeCount, subnet, httpPort, statsPort, ...ports };
     const pairs = Object.entries(config).flatMap(([key, value]) => [
       "--plaintext",
@@ -103,6 +104,7 @@ async function takeDown(): Promise<void> {
   const pulumi = (...args: string[]) => runAside([launcher, ...args, "--non-interactive"]);
   try {
     await runAside(script("clean", "--stack", STACK));
+    await removeImages(Object.values(imageNames({ namePrefix: NAME_PREFIX, stack: STACK })));
     const selected = listStacks().find(({ current }) => current)?.name;
     await pulumi("stack", "rm", STACK, "--yes");
     // Pulumi forgets which stack is selected when it removes any.
@@ -111,35 +113,5 @@ async function takeDown(): Promise<void> {
     const way = `npm run clean -- --stack ${STACK}`;
     const message = `the report's lab is not taken down; do it with: ${way}`;
     throw new Error(`${message}\n${(cause as Error).message}`, { cause });
-  }
-}
-
-/**
- * Runs a program out of the terminal's reach, so that a Ctrl-C is this command's to handle.
- *
- * @param signal passed on as SIGINT, on which Pulumi winds up
- * @throws with what it printed if it fails, or the signal's reason
- */
-async function runAside([program, ...args]: string[], signal?: AbortSignal): Promise<void> {
-  signal?.throwIfAborted();
-  const child = spawn(program, args, {
-    cwd: checkout,
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const interrupt = () => child.kill("SIGINT");
-  signal?.addEventListener("abort", interrupt);
-  let printed = "";
-  const keep = (chunk: Buffer) => (printed += chunk.toString());
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
-  try {
-    const code = await new Promise<number | null>((resolve, reject) =>
-      child.on("close", resolve).on("error", reject),
-    );
-    signal?.throwIfAborted();
-    if (code !== 0) throw new Error(printed.trim() || `${program} ended with ${code}`);
-  } finally {
-    signal?.removeEventListener("abort", interrupt);
   }
 }

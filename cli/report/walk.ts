@@ -2,11 +2,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Browser } from "playwright-core";
 import { imageNames } from "../../config/topology";
-import { connectEngine } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
 import type { LabContainer } from "../../state/inventory";
+import { poll, type PollOptions } from "../../time/poll";
 import { shootStatsPage } from "../browser";
 import { findLab, readCluster } from "../lab";
-import { LIST_SERVICES, parseServices } from "../servicePlan";
+import { LIST_SERVICES, parseServices } from "../services";
 import type { TaskRecord } from "./describe";
 import {
   findStart,
@@ -21,6 +22,7 @@ import {
   readLogLines,
   readLogs,
   SERF_LOG,
+  type NodeStart,
 } from "./evidence";
 import type { Output } from "./output";
 import type { OwnLab } from "./ownLab";
@@ -28,7 +30,7 @@ import { Probe, type Answers } from "./probe";
 import type { Task } from "./tasks";
 
 const POLL_MS = 100;
-const PATIENCE_MS = 60_000;
+const SETTLED_WITHIN_MS = 60_000;
 const FIRST_REQUEST_WITHIN_MS = 5000;
 
 export interface WalkTools {
@@ -83,7 +85,9 @@ async function killProcesses(steps: Steps): Promise<void> {
   const before = await steps.startTimes("ha", "s1");
   const rows: string[][] = [];
   for (const container of ["ha", "s1"]) {
-    for (const { name } of await steps.services(container)) {
+    // The service that watches a front is down where there is none.
+    const running = (await steps.services(container)).filter(({ isUp }) => isUp);
+    for (const { name } of running) {
       rows.push([container, name, ...(await steps.kill(container, name))]);
     }
   }
@@ -368,12 +372,11 @@ class Steps {
   async compareImages(): Promise<void> {
     const { stack } = this.tools.lab;
     const { namePrefix } = await findLab(stack);
-    const names = imageNames({ namePrefix, stack });
-    const images = await Promise.all(
-      Object.values(names).map((name) => connectEngine().getImage(name).inspect()),
-    );
+    const { base: baseName, ha, webapp } = imageNames({ namePrefix, stack });
+    const names = [baseName, ha, webapp];
+    const images = await Promise.all(names.map((name) => connectDocker().getImage(name).inspect()));
     const base = images[0].RootFS?.Layers ?? [];
-    const rows = Object.values(names).map((name, i) => {
+    const rows = names.map((name, i) => {
       const layers = images[i].RootFS?.Layers ?? [];
       const shared = layers.filter((layer) => base.includes(layer)).length;
       return [
@@ -436,34 +439,30 @@ class Steps {
   }
 
   private async recordStart(name: string, started: number): Promise<void> {
-    const deadline = Date.now() + FIRST_REQUEST_WITHIN_MS;
-    for (;;) {
+    const look = async () => {
       const logs = [this.balancer, this.container(name)].map((it) => readLogLines(it, started));
-      const start = findStart(name, started, ...((await Promise.all(logs)) as [never, never]));
-      if (start.answered !== undefined || Date.now() > deadline) {
-        this.record.starts.push(start);
-        return;
-      }
-      await delay(POLL_MS, undefined, { signal: this.tools.signal });
-    }
+      return findStart(name, started, ...((await Promise.all(logs)) as [never, never]));
+    };
+    const hasAnswered = ({ answered }: NodeStart) => answered !== undefined;
+    const options = this.pollOptions(FIRST_REQUEST_WITHIN_MS);
+    this.record.starts.push(await poll(look, hasAnswered, options));
   }
 
   private async waitFor(what: string, isTrue: () => Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
-    for (;;) {
-      this.tools.signal.throwIfAborted();
-      // A process that is being restarted does not answer.
-      const problem = await isTrue().then(
-        (yes) => (yes ? undefined : new Error("not so yet")),
-        (error: Error) => error,
-      );
-      if (problem === undefined) return;
-      if (Date.now() > deadline) {
-        const waited = `${what} awaited for ${PATIENCE_MS / 1000} s`;
-        throw new Error(`task ${this.record.task.number}: ${waited}: ${problem.message}`);
-      }
-      await delay(POLL_MS, undefined, { signal: this.tools.signal });
-    }
+    // A process that is being restarted does not answer.
+    const last = await poll(
+      () => isTrue().catch((error: Error) => error),
+      (seen) => seen === true,
+      this.pollOptions(SETTLED_WITHIN_MS),
+    );
+    if (last === true) return;
+    const waited = `${what} awaited for ${SETTLED_WITHIN_MS / 1000} s`;
+    const problem = last ? last.message : "not so yet";
+    throw new Error(`task ${this.record.task.number}: ${waited}: ${problem}`);
+  }
+
+  private pollOptions(withinMs: number): PollOptions {
+    return { everyMs: POLL_MS, withinMs, signal: this.tools.signal };
   }
 
   private async lookAgain(): Promise<void> {
@@ -479,7 +478,7 @@ class Steps {
   }
 
   private engineOf(name: string) {
-    return connectEngine().getContainer(this.container(name).id);
+    return connectDocker().getContainer(this.container(name).id);
   }
 
   private containerNames(names: string[]): string {

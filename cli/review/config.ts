@@ -6,21 +6,21 @@
 import { createHash } from "node:crypto";
 import { ip2long } from "netmask";
 import { addressAt, isInNetwork, parseCidr } from "../../config/subnet";
+import type { LabPorts } from "../../preflight/freePlaces";
 
 /** Values of a commit by key, without the project's name: the defaults and what Pulumi.dev.yaml sets. */
 export type Values = Record<string, unknown>;
 
 /** Where a lab goes on this host. */
-export interface Place {
+export interface Place extends LabPorts {
   namePrefix: string;
   subnet: string;
-  httpPort: number;
-  statsPort: number;
-  adminPort: number;
-  nodePorts: number;
 }
 
-const PORTS = ["httpPort", "statsPort", "adminPort", "nodePorts"] as const;
+const PORTS = [
+  ...(["httpPort", "statsPort", "adminPort"] as const),
+  ...(["secondStatsPort", "secondAdminPort", "nodePorts"] as const),
+];
 const ADDRESSES = ["publishAddress", "adminAddress"] as const;
 
 /** The values that the throw-away lab has instead; ports that publish nothing stay so. */
@@ -31,7 +31,8 @@ export function place(values: Values, at: Place, base: Values, baseAt: Place): V
   placed.namePrefix = choose("namePrefix", at.namePrefix, baseAt.namePrefix);
   placed.subnet = choose("subnet", at.subnet, baseAt.subnet);
   for (const key of PORTS) {
-    if (values[key] !== 0) placed[key] = choose(key, at[key], baseAt[key]);
+    // An older version has fewer.
+    if (values[key]) placed[key] = choose(key, at[key], baseAt[key]);
   }
   // Nobody outside this host has to reach a throw-away lab.
   for (const key of ADDRESSES) {
@@ -64,7 +65,7 @@ export function restore(text: string, values: Values, placed: Values): string {
       ? addressAt(to, ip2long(address) - from.netLong)
       : address,
   );
-  return PORTS.reduce(
+  return PORTS.filter((key) => placed[key]).reduce(
     (restored, key) =>
       restored.replace(new RegExp(`\\b${placed[key] as number}\\b`, "g"), String(values[key])),
     withAddresses.replaceAll(placed.namePrefix as string, values.namePrefix as string),

@@ -3,12 +3,13 @@ import { execFileSync } from "node:child_process";
 import type { Findings } from "./markdown";
 import type { Source, Sources } from "./sources";
 
-/** Run in a version's folder by its own code; prints the text. */
+/** Run in a version's folder by its own code, which may know of one balancer only; prints the text. */
 const RENDER = `
 const values = JSON.parse(process.argv[1]);
 const { planTopology } = require("./config/topology");
 const { renderHaproxyConfig } = require("./haproxy/render");
-const { nodes, appPort, proxy } = planTopology(values);
+const { nodes, appPort, ...topology } = planTopology(values);
+const [{ proxy }] = topology.balancers ?? [topology];
 const servers = nodes.map(({ name, address }) => ({ name, address, port: appPort }));
 const template = require("node:fs").readFileSync("haproxy/haproxy.cfg.hbs", "utf8");
 process.stdout.write(renderHaproxyConfig(template, proxy, servers));

@@ -1,12 +1,13 @@
 /** A review with an engine: the base deployed, the head previewed on it, everything taken down. */
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parse, stringify } from "yaml";
 import { imageNames } from "../../config/topology";
-import { connectEngine } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
+import { removeImages } from "../../docker/remove";
 import { findFreePorts, findFreeSubnet } from "../../preflight/freePlaces";
+import { runAside } from "../runPulumi";
 import { launcher } from "../setup/places";
 import { place, restore, type Place, type Values } from "./config";
 import type { Findings, Step } from "./markdown";
@@ -47,17 +48,19 @@ export async function previewOnBase(
   mkdirSync(state, { mode: 0o700 });
   const interruption = new AbortController();
   const stop = () => interruption.abort(new Error("interrupted"));
-  const run = (source: Source, args: string[], signal?: AbortSignal) =>
-    runPulumi([...args, "--stack", stack, "--non-interactive", "--color", "never"], {
-      cwd: source.folder,
-      env: {
-        ...process.env,
-        PULUMI_BACKEND_URL: `file://${state}`,
-        PULUMI_CONFIG_PASSPHRASE: "",
-        PULUMI_CONFIG_PASSPHRASE_FILE: undefined,
-      },
-      signal,
+  const env = {
+    ...process.env,
+    PULUMI_BACKEND_URL: `file://${state}`,
+    PULUMI_CONFIG_PASSPHRASE: "",
+    PULUMI_CONFIG_PASSPHRASE_FILE: undefined,
+  };
+  const run: Run = async ({ folder: cwd }, args, signal) => {
+    const command = [launcher, ...args, "--stack", stack, "--non-interactive", "--color", "never"];
+    return runAside(command, { cwd, env, signal }).catch((error: Error) => {
+      signal?.throwIfAborted();
+      throw new Error(`pulumi ${args[0]} in ${basename(cwd)} failed:\n${error.message}`);
     });
+  };
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, stop);
   try {
     await run(base, ["stack", "init", "--no-select"]);
@@ -93,7 +96,8 @@ export async function previewOnBase(
     } finally {
       say("taking it down");
       await run(base, ["destroy", "--yes", "--skip-preview"]);
-      await removeImages(basePlaced, stack);
+      const namePrefix = basePlaced.namePrefix as string;
+      await removeImages(Object.values(imageNames({ namePrefix, stack })));
     }
   } finally {
     for (const name of ["SIGINT", "SIGTERM"] as const) process.off(name, stop);
@@ -105,7 +109,7 @@ type Run = (source: Source, args: string[], signal?: AbortSignal) => Promise<str
 async function choosePlace(stack: string, side: string): Promise<Place> {
   const name = `${stack}${side}`;
   const ports = await findFreePorts(name);
-  return { ...ports, namePrefix: `${name}-`, subnet: await findFreeSubnet(connectEngine(), name) };
+  return { ...ports, namePrefix: `${name}-`, subnet: await findFreeSubnet(connectDocker(), name) };
 }
 
 /** Writes the stack's file in a version's folder; its salt is the one that `stack init` wrote. */
@@ -113,11 +117,11 @@ async function configure(source: Source, placed: Values, run: Run, stack: string
   const file = join(source.folder, `Pulumi.${stack}.yaml`);
   const salted = join(source.folder, "..", "base", `Pulumi.${stack}.yaml`);
   const { encryptionsalt } = parse(readFileSync(salted, "utf8")) as { encryptionsalt: string };
-  const { name } = parse(readFileSync(join(source.folder, "Pulumi.yaml"), "utf8")) as {
-    name: string;
-  };
+  const project = readFileSync(join(source.folder, "Pulumi.yaml"), "utf8");
+  const { name, config: keys } = parse(project) as { name: string; config: object };
   const plain = Object.entries(placed).filter(
-    ([, value]) => value !== undefined && !isSecret(value),
+    // An older version refuses a key that it does not have yet.
+    ([key, value]) => key in keys && value !== undefined && !isSecret(value),
   );
   const config = Object.fromEntries(plain.map(([key, value]) => [`${name}:${key}`, value]));
   writeFileSync(file, stringify({ encryptionsalt, config }));
@@ -161,50 +165,4 @@ function readConfig(
 /** Without the first lines, which say what is done, and the outputs of a stack that is thrown away. */
 function diffPart(text: string): string {
   return text.replace(/^Previewing update.*\n+/, "").trimEnd();
-}
-
-async function removeImages(placed: Values, stack: string): Promise<void> {
-  const names = imageNames({ namePrefix: placed.namePrefix as string, stack });
-  for (const name of Object.values(names).reverse()) {
-    await connectEngine()
-      .getImage(name)
-      .remove({ force: true })
-      .catch((error: { statusCode?: number }) => {
-        if (error.statusCode !== 404) throw error;
-      });
-  }
-}
-
-interface RunOptions {
-  cwd: string;
-  env: NodeJS.ProcessEnv;
-  signal?: AbortSignal;
-}
-
-/** @throws with what the CLI printed if it fails; an interruption is passed on as SIGINT */
-async function runPulumi(args: string[], { cwd, env, signal }: RunOptions): Promise<string> {
-  signal?.throwIfAborted();
-  // In a group of its own: a Ctrl-C is this command's to handle.
-  const child = spawn(launcher, args, {
-    cwd,
-    env,
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const interrupt = () => child.kill("SIGINT");
-  signal?.addEventListener("abort", interrupt);
-  const printed = { stdout: "", stderr: "" };
-  child.stdout.on("data", (chunk: Buffer) => (printed.stdout += chunk.toString()));
-  child.stderr.on("data", (chunk: Buffer) => (printed.stderr += chunk.toString()));
-  try {
-    const code = await new Promise((resolve, reject) =>
-      child.on("close", resolve).on("error", reject),
-    );
-    signal?.throwIfAborted();
-    if (code === 0) return printed.stdout;
-    const said = `${printed.stdout}\n${printed.stderr}`.trim();
-    throw new Error(`pulumi ${args[0]} in ${cwd.slice(cwd.lastIndexOf("/") + 1)} failed:\n${said}`);
-  } finally {
-    signal?.removeEventListener("abort", interrupt);
-  }
 }

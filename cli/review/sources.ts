@@ -12,9 +12,9 @@ import {
   symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { parse } from "yaml";
-import { checkout } from "../setup/places";
+import { checkout, toolchain } from "../setup/places";
 import type { Values } from "./config";
 
 export interface Source {
@@ -87,6 +87,7 @@ function layOut(folder: string, name: string, commit: string | undefined): Sourc
     execFileSync("tar", ["-x", "-C", folder], { input: archive });
   }
   installPackages(folder);
+  linkToolchain(folder);
   return { name, commit, folder, values: readValues(folder) };
 }
 
@@ -110,6 +111,13 @@ function installPackages(folder: string): void {
     return symlinkSync(join(checkout, "node_modules"), join(folder, "node_modules"));
   const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
   execFileSync("npm", args, { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
+}
+
+/** This checkout's programs: Pulumi.yaml names a plugin among them. */
+function linkToolchain(folder: string): void {
+  const link = join(folder, relative(checkout, toolchain));
+  mkdirSync(dirname(link), { recursive: true });
+  symlinkSync(toolchain, link);
 }
 
 function readValues(folder: string): Values {

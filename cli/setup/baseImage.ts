@@ -10,7 +10,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
-import { connectEngine, isNotFound } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
+import { hasImage } from "../../docker/image";
 import { findMirrors, parseDeb822, parseOneLine, type AptSource } from "./aptSources";
 import { asRoot, findOnPath, installPackages, run } from "./commands";
 import { cache } from "./places";
@@ -18,17 +19,17 @@ import type { Step, Way } from "./step";
 
 const suite = "trixie";
 /** The image that images/base starts from. */
-const official = `debian:${suite}-slim`;
+export const BASE_IMAGE = `debian:${suite}-slim`;
 /** The keys of Debian's archive: debootstrap makes nothing that they did not sign. */
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** How long a registry may say nothing. */
 const patienceMs = 15_000;
 
 /** The step for an image name; the name is a parameter so that a trial can leave the real one. */
-export function baseImage(image = official): Step {
+export function baseImage(image = BASE_IMAGE): Step {
   return {
     name: "Base image",
-    check: async () => ((await hasImage(image)) ? image : undefined),
+    check: async () => ((await hasImage(connectDocker(), image)) ? image : undefined),
     ways: () =>
       Promise.resolve([
         {
@@ -37,32 +38,22 @@ export function baseImage(image = official): Step {
         },
         ...debootstrapWays(image),
       ]),
-    help: `\`docker pull ${official}\`, or \`docker load\` it from a machine that can, then run the same command again`,
+    help: `\`docker pull ${BASE_IMAGE}\`, or \`docker load\` it from a machine that can, then run the same command again`,
   };
 }
 
-async function hasImage(image: string): Promise<boolean> {
-  try {
-    await connectEngine().getImage(image).inspect();
-    return true;
-  } catch (error) {
-    if (isNotFound(error)) return false;
-    throw error;
-  }
-}
-
 async function pull(image: string): Promise<void> {
-  const engine = connectEngine();
+  const docker = connectDocker();
   const giveUp = new AbortController();
   const timer = setTimeout(
     () => giveUp.abort(new Error(`the registry said nothing for ${patienceMs / 1000} s`)),
     patienceMs,
   );
   try {
-    const progress = await engine.pull(image, { abortSignal: giveUp.signal });
+    const progress = await docker.pull(image, { abortSignal: giveUp.signal });
     await new Promise<void>((resolve, reject) => {
       giveUp.signal.addEventListener("abort", () => reject(giveUp.signal.reason as Error));
-      engine.modem.followProgress(
+      docker.modem.followProgress(
         progress,
         (error) => (error ? reject(error) : resolve()),
         () => timer.refresh(),
@@ -101,12 +92,12 @@ async function debootstrap(image: string, mirror: string): Promise<void> {
 }
 
 async function importImage(archive: string, image: string): Promise<void> {
-  const engine = connectEngine();
+  const docker = connectDocker();
   const [repo, tag] = image.split(":");
   const changes = 'CMD ["bash"]';
-  const progress = await engine.importImage(createReadStream(archive), { repo, tag, changes });
+  const progress = await docker.importImage(createReadStream(archive), { repo, tag, changes });
   await new Promise<void>((resolve, reject) =>
-    engine.modem.followProgress(progress, (error) => (error ? reject(error) : resolve())),
+    docker.modem.followProgress(progress, (error) => (error ? reject(error) : resolve())),
   );
 }
 
@@ -119,11 +110,11 @@ async function checkMirrorFromInside(image: string): Promise<void> {
       done();
     },
   });
-  const [{ StatusCode }] = (await connectEngine().run(image, ["apt-get", "update"], stdout, {
+  const [{ StatusCode }] = (await connectDocker().run(image, ["apt-get", "update"], stdout, {
     HostConfig: { AutoRemove: true },
   })) as [{ StatusCode: number }];
   if (StatusCode !== 0) {
-    await connectEngine().getImage(image).remove();
+    await connectDocker().getImage(image).remove();
     throw new Error(`containers cannot reach that mirror:\n    ${output.trim()}`);
   }
 }

@@ -3,14 +3,16 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { chooseEndpoint, connectEngine } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
+import { chooseEndpoint } from "../../docker/endpoint";
+import { poll } from "../../time/poll";
 import { asRoot, findOnPath, installPackages, run } from "./commands";
 import { cache } from "./places";
 import type { Step, Way } from "./step";
 
 const defaultAddress = "unix:///var/run/docker.sock";
 /** How long a started engine may take until it answers. */
-const patienceMs = 60_000;
+const STARTED_WITHIN_MS = 60_000;
 
 /** What decides how an engine can be had. */
 export interface Machine {
@@ -26,10 +28,10 @@ export interface Machine {
 }
 
 /** What to do about an engine that does not answer. */
-export type Plan = { help: string } | { install: boolean; start: "systemd" | "detached" };
+export type Decision = { help: string } | { install: boolean; start: "systemd" | "detached" };
 
 /** An engine that somebody chose or runs is theirs: only a missing one is made. */
-export function planEngine(machine: Machine): Plan {
+export function decideEngine(machine: Machine): Decision {
   const again = "then run the same command again";
   if (machine.named) {
     const { address, source } = machine.named;
@@ -55,14 +57,14 @@ export const dockerEngine: Step = {
     return "version" in answer ? answer.version : undefined;
   },
   async ways() {
-    const plan = planEngine(await lookAtMachine());
-    if ("help" in plan) throw new Error(`Docker engine: ${plan.help}`);
-    return [startEngine(plan)];
+    const decision = decideEngine(await lookAtMachine());
+    if ("help" in decision) throw new Error(`Docker engine: ${decision.help}`);
+    return [startEngine(decision)];
   },
   help: "read the message above, or start an engine yourself, then run the same command again",
 };
 
-function startEngine({ install, start }: Exclude<Plan, { help: string }>): Way {
+function startEngine({ install, start }: Exclude<Decision, { help: string }>): Way {
   return {
     does: `${install ? "install Debian's docker.io and start it" : "start dockerd"}, because no engine answers`,
     async run() {
@@ -83,7 +85,7 @@ async function ask(): Promise<Answer> {
     const silent = sleep(5_000, undefined, { ref: false }).then(() => {
       throw new Error("no answer within 5 s");
     });
-    const { Version } = await Promise.race([connectEngine().version(), silent]);
+    const { Version } = await Promise.race([connectDocker().version(), silent]);
     return { version: `${Version}, ${chooseEndpoint(process.env).address}` };
   } catch (error) {
     return { error: (error as Error).message };
@@ -121,14 +123,9 @@ async function startDetached(): Promise<void> {
 }
 
 async function waitForAnswer(): Promise<void> {
-  const deadline = Date.now() + patienceMs;
-  for (;;) {
-    const answer = await ask();
-    if ("version" in answer) return;
-    if (Date.now() > deadline) {
-      const tail = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").slice(-5) : [];
-      throw new Error([`${answer.error}; its last words in ${log}:`, ...tail].join("\n    "));
-    }
-    await sleep(250);
-  }
+  const options = { everyMs: 250, withinMs: STARTED_WITHIN_MS };
+  const answer = await poll(ask, (seen) => "version" in seen, options);
+  if ("version" in answer) return;
+  const tail = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").slice(-5) : [];
+  throw new Error([`${answer.error}; its last words in ${log}:`, ...tail].join("\n    "));
 }

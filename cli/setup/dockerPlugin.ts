@@ -1,6 +1,6 @@
 /** The plugin behind the Docker resources: the official one, or the checkout's own offline provider. */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { run } from "./commands";
 import { checkout, launcher, pluginsFolder } from "./places";
 import type { Step } from "./step";
@@ -12,18 +12,21 @@ const { version } = JSON.parse(
 ) as { version: string };
 
 const plugin = "pulumi-resource-docker";
+/** In the folder that `plugins` in Pulumi.yaml names. */
+const link = join("docker", plugin);
+const official = join(pluginsFolder, `resource-docker-v${version}`, plugin);
 const offline = join(checkout, "providers", "docker", plugin);
 
 export const dockerPlugin: Step = {
   name: "Docker plugin",
   check() {
     if (hasOfficial()) {
-      setLink(plugin, undefined); // a plugin on PATH would win over the official one
+      setLink(link, official);
       return Promise.resolve(`official ${version}, ${pluginsFolder}`);
     }
     // The link is also the memory that the download failed: it is not tried at each start.
     return Promise.resolve(
-      readLink(plugin) === offline && existsSync(offline)
+      readLink(link) === offline
         ? "offline provider of this checkout (`npm run setup -- --retry-downloads` asks again)"
         : undefined,
     );
@@ -42,7 +45,7 @@ export const dockerPlugin: Step = {
       {
         does: "use the offline provider of this checkout, because the official one is out of reach",
         run() {
-          setLink(plugin, offline);
+          setLink(link, offline);
           return Promise.resolve();
         },
       },
@@ -52,11 +55,10 @@ export const dockerPlugin: Step = {
 
 /** Makes the next check ask for the official plugin again. */
 export function forgetOfflinePlugin(): void {
-  setLink(plugin, undefined);
+  setLink(link, undefined);
 }
 
 /** Pulumi marks a plugin that is not wholly there with a file of that name beside its folder. */
 function hasOfficial(): boolean {
-  const folder = join(pluginsFolder, `resource-docker-v${version}`);
-  return existsSync(join(folder, plugin)) && !existsSync(`${folder}.partial`);
+  return existsSync(official) && !existsSync(`${dirname(official)}.partial`);
 }

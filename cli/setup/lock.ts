@@ -1,9 +1,9 @@
 /** One set-up at a time, whatever checkout it is started from. */
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { poll } from "../../time/poll";
 
-const patienceMs = 30 * 60_000;
+const WAITING_MS = 30 * 60_000;
 
 /**
  * Does the work while holding a lock file that names this process. A lock whose process is gone is
@@ -15,20 +15,21 @@ export async function withLock<T>(
   sayWaiting: (owner: number) => void,
 ): Promise<T> {
   mkdirSync(dirname(file), { recursive: true });
-  const deadline = Date.now() + patienceMs;
+  let owner: number | undefined;
   let said = false;
-  while (!take(file)) {
-    const owner = readOwner(file);
+  const tryToTake = async (): Promise<boolean> => {
+    if (take(file)) return true;
+    owner = readOwner(file);
     if (owner !== undefined && !isAlive(owner)) {
       removeStale(file, owner);
-      continue;
-    }
-    if (Date.now() > deadline) {
-      throw new Error(`process ${owner} has held ${file} for too long; end it or remove the file`);
+      return tryToTake();
     }
     if (!said && owner !== undefined) sayWaiting(owner);
     said = true;
-    await sleep(300);
+    return false;
+  };
+  if (!(await poll(tryToTake, Boolean, { everyMs: 300, withinMs: WAITING_MS }))) {
+    throw new Error(`process ${owner} has held ${file} for too long; end it or remove the file`);
   }
   try {
     return await work();

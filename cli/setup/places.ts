@@ -8,7 +8,7 @@ export const checkout = join(__dirname, "..", "..");
 /** The launcher behind `npx pulumi`. */
 export const launcher = join(checkout, "cli", "pulumi", "pulumi");
 
-/** Links to the programs that this checkout uses; the launcher puts the folder on its PATH. */
+/** Links to what this checkout uses; the launcher puts the folder on its PATH. */
 export const toolchain = join(checkout, "cli", "pulumi", "toolchain");
 
 /** What is costly to make again and the same for every checkout. */

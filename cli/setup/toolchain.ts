@@ -1,23 +1,23 @@
-/** The links that the launcher puts on its PATH: one for each program that this checkout uses. */
+/** Links to what this checkout uses: programs, which the launcher has on its PATH, and the Docker plugin. */
 import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { toolchain } from "./places";
 
-/** What a program's link points to, or undefined. */
-export function readLink(program: string): string | undefined {
+/** What a link points to, or undefined. */
+export function readLink(name: string): string | undefined {
   try {
-    return readlinkSync(join(toolchain, program));
+    return readlinkSync(join(toolchain, name));
   } catch {
     return undefined;
   }
 }
 
-/** Makes a program's link, or removes it where the target is undefined. */
-export function setLink(program: string, target: string | undefined): void {
-  if (readLink(program) === target) return;
-  const link = join(toolchain, program);
+/** Makes a link, or removes it where the target is undefined. */
+export function setLink(name: string, target: string | undefined): void {
+  if (readLink(name) === target) return;
+  const link = join(toolchain, name);
   if (target === undefined) return rmSync(link);
-  mkdirSync(toolchain, { recursive: true });
+  mkdirSync(dirname(link), { recursive: true });
   // Replaced in one go: a `pulumi` started at this moment finds the old target or the new one.
   const fresh = `${link}.${process.pid}`;
   symlinkSync(target, fresh);

@@ -1,5 +1,4 @@
 import type { Declaration } from "./declaration";
-import type { WatchRequest } from "./watch";
 import type { ProxyNode } from "../../haproxy/render";
 
 /**
@@ -7,14 +6,24 @@ import type { ProxyNode } from "../../haproxy/render";
  * output of `configurator call`: one JSON object in, JSON objects out, one a line.
  */
 export type ControlRequest =
-  { do: "status" } | { do: "cluster" } | AwaitServingRequest | PushRequest | WatchRequest;
+  | { do: "status" }
+  | { do: "cluster" }
+  /** On a Swarm: what every balancer runs on, by gossip. */
+  | { do: "balancers" }
+  | AwaitServingRequest
+  | PushRequest
+  /** Answered by a stream of `WatchReply`, which ends when the asker's side ends. */
+  | { do: "watch" };
+
+/** Template and settings that are declared and not yet pushed. Nodes may need them to serve. */
+export type ProxyToCome = Pick<Declaration, "template" | "settings">;
 
 export interface AwaitServingRequest {
   do: "awaitServing";
   /** Names of nodes in new containers. */
   names: string[];
-  /** What is declared and comes to be pushed when all nodes serve: the nodes may need it to serve. */
-  proxy: Pick<Declaration, "template" | "settings">;
+  /** What comes to be pushed when all nodes serve; absent for a balancer that is not declared. */
+  proxy?: ProxyToCome;
   /** Longest wait, ms. */
   deadlineMs: number;
 }
@@ -33,7 +42,7 @@ export interface PushRequest {
 /** Any number of progress lines, with the names of the nodes that do not serve, then one of the others. */
 export type ControlReply =
   | { progress: string; waitingFor: string[] }
-  | { done: true; status?: ConfigStatus; cluster?: ClusterView }
+  | { done: true; status?: ConfigStatus; cluster?: ClusterView; balancers?: BalancerView[] }
   | { error: string };
 
 /** What the balancer runs on against what it should. */
@@ -64,6 +73,16 @@ export interface ClusterView {
   servers?: ServerStatus[];
   /** What HAProxy has otherwise than haproxy.cfg says, a line each; absent as in the status. */
   runtime?: string[];
+}
+
+/** What a balancer of a Swarm runs on. */
+export interface BalancerView {
+  /** Its agent's. */
+  name: string;
+  /** A digest of which servers serve at which address. */
+  serving: string;
+  /** Which do not, for people. */
+  waiting: string;
 }
 
 /** A member of the gossip cluster, as it says of itself. */

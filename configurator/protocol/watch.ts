@@ -1,13 +1,6 @@
 import type { ClusterView, ServerStatus } from "./control";
 
-/**
- * Asks for a stream of {@link WatchReply} lines: what is there first, then what changes. It ends when
- * the asker's side ends.
- */
-export interface WatchRequest {
-  do: "watch";
-}
-
+/** A line of the stream that `watch` asks for: what is there first, then what changes. */
 export type WatchReply = { views: Views } | { event: LabEvent } | { sample: Sample };
 
 /** What the parts of the balancer say of the nodes, without HAProxy, whose word is in each sample. */
@@ -32,7 +25,7 @@ export interface Counters {
 }
 
 /** How a text became the running configuration. */
-export type Way = "Runtime API" | "reload" | "start";
+export type ApplyMethod = "Runtime API" | "reload" | "start";
 
 /** Something that happened; no two have the same id. */
 export type LabEvent = { id: string; at: number } & Happening;
@@ -40,6 +33,6 @@ export type LabEvent = { id: string; at: number } & Happening;
 export type Happening =
   /** What Serf's handler heard. Names are anybody's text, cut to 80 characters. */
   | { what: "gossip"; event: string; members: { name: string; boot: string }[] }
-  | { what: "apply"; way: Way; ms: number; reason: string; change: string; diff: string[] }
+  | { what: "apply"; way: ApplyMethod; ms: number; reason: string; change: string; diff: string[] }
   /** A line of the configurator's for people: a push, a refusal, a failure. */
   | { what: "note"; text: string };

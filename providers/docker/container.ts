@@ -2,15 +2,15 @@ import { Interface, createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { pack } from "tar-stream";
-import { isNotFound, withoutFrames } from "../../docker/engine";
+import { isNotFound } from "../../docker/connect";
+import { withoutFrames } from "../../docker/exec";
 import { removeContainer } from "../../docker/remove";
-import { CheckFailure, Context, PartialFailure, ResourceType } from "../pluginServer";
+import { Context, PartialFailure, ResourceType } from "../pluginServer";
 import {
   COMPUTED_OUTPUTS,
   CONTAINER,
   ContainerInputs,
   Upload,
-  parseDuration,
   toContainerState,
   toCreateOptions,
   toEndpoint,
@@ -32,14 +32,14 @@ const START_GRACE_MS = 100;
 /** In the state of a container that was not healthy in time: the next update waits again. */
 const STILL_TO_WAIT_FOR = { wait: false };
 
-/** Containers; their limits and restart policy change in place, everything else replaces. */
+/** Containers. What changes in place has `inPlace` in the table of containerOptions.ts; all else replaces. */
 export function container(connect: () => Docker): ResourceType<ContainerInputs, Values> {
   const readState = async (id: string, inputs: Values) =>
     toContainerState(await connect().getContainer(id).inspect(), inputs);
 
   return {
     check(news) {
-      return checkContainer(news);
+      return checkInputs(CONTAINER, news) as { inputs: ContainerInputs; failures: [] };
     },
 
     diff(_id, state, _olds, news) {
@@ -113,34 +113,6 @@ export function container(connect: () => Docker): ResourceType<ContainerInputs, 
       await removeContainer(existing, state.removeVolumes !== false);
     },
   };
-}
-
-/** What the table of properties can't say. */
-function checkContainer(news: Values): { inputs: ContainerInputs; failures: CheckFailure[] } {
-  const { inputs, failures } = checkInputs(CONTAINER, news) as {
-    inputs: ContainerInputs;
-    failures: CheckFailure[];
-  };
-  if (failures.length > 0) return { inputs, failures };
-  const fail = (property: string, reason: string) => failures.push({ property, reason });
-
-  for (const key of ["interval", "timeout", "startPeriod", "startInterval"] as const) {
-    const duration = inputs.healthcheck?.[key];
-    if (duration !== undefined && parseDuration(duration) === undefined) {
-      const path = `healthcheck.${key}`;
-      fail(
-        path,
-        `property "${path}" must be a duration such as "90s" or "500ms", not "${duration}"`,
-      );
-    }
-  }
-  for (const [index, { permissions }] of (inputs.uploads ?? []).entries()) {
-    if (permissions !== undefined && !/^0[0-7]{3}$/.test(permissions)) {
-      const path = `uploads[${index}].permissions`;
-      fail(path, `property "${path}" must be octal such as "0600", not "${permissions}"`);
-    }
-  }
-  return { inputs, failures };
 }
 
 async function connectNetworks(

@@ -3,6 +3,7 @@
  */
 import { posix } from "node:path";
 import type Docker from "dockerode";
+import { formatDuration, parseDuration } from "./duration";
 import { LABELS, Label, Properties, Shape, Values, toLabelMap, withoutNotes } from "./properties";
 
 export interface ContainerInputs extends Values {
@@ -33,6 +34,7 @@ export interface ContainerInputs extends Values {
   stopTimeout?: number;
   uploads?: Upload[];
   volumes?: VolumeMount[];
+  sysctls?: Record<string, string>;
 }
 
 export interface Attachment {
@@ -69,7 +71,7 @@ interface VolumeMount {
 }
 
 const STRINGS: Shape = { set: "string" };
-const DURATION = { shape: "string", default: "0s" } as const;
+const NO_TIME = { shape: "duration", default: "0s" } as const;
 
 export const CONTAINER: Properties = {
   name: { shape: "string", required: true },
@@ -114,10 +116,10 @@ export const CONTAINER: Properties = {
     shape: {
       object: {
         tests: { shape: { list: "string" }, required: true },
-        interval: DURATION,
-        timeout: DURATION,
-        startPeriod: DURATION,
-        startInterval: DURATION,
+        interval: NO_TIME,
+        timeout: NO_TIME,
+        startPeriod: NO_TIME,
+        startInterval: NO_TIME,
         retries: { shape: "number" },
       },
     },
@@ -137,7 +139,7 @@ export const CONTAINER: Properties = {
         object: {
           file: { shape: "string", required: true },
           content: { shape: "string", required: true },
-          permissions: { shape: "string" },
+          permissions: { shape: "octal" },
         },
       },
     },
@@ -152,6 +154,7 @@ export const CONTAINER: Properties = {
       },
     },
   },
+  sysctls: { shape: { map: "string" } },
   containerReadRefreshTimeoutMilliseconds: { shape: "number", default: 15000, inPlace: true },
 };
 
@@ -182,6 +185,7 @@ export function toCreateOptions(inputs: ContainerInputs): Docker.ContainerCreate
       CapDrop: inputs.capabilities?.drops,
       SecurityOpt: inputs.securityOpts,
       Init: inputs.init,
+      Sysctls: inputs.sysctls,
       LogConfig: { Type: inputs.logDriver ?? "", Config: inputs.logOpts ?? {} },
       Binds: inputs.volumes?.map(
         ({ volumeName, containerPath }) => `${volumeName}:${containerPath}:rw`,
@@ -236,16 +240,6 @@ function toHealthConfig(healthcheck: Healthcheck): Docker.HealthConfig {
     StartInterval: parseDuration(healthcheck.startInterval) || undefined,
     Retries: healthcheck.retries,
   };
-}
-
-/** Nanoseconds of a duration in whole seconds or milliseconds; undefined if it is none. */
-export function parseDuration(text: string): number | undefined {
-  const [, amount, unit] = /^(\d+)(m?s)$/.exec(text) ?? [];
-  return amount === undefined ? undefined : Number(amount) * (unit === "s" ? 1e9 : 1e6);
-}
-
-function formatDuration(nanoseconds = 0): string {
-  return nanoseconds % 1e9 === 0 ? `${nanoseconds / 1e9}s` : `${nanoseconds / 1e6}ms`;
 }
 
 /** Where a file goes and how; it is root's. */
@@ -333,6 +327,7 @@ export function toContainerState(info: ContainerInfo, inputs: Values): Values {
       ...volume,
     })),
     shmSize: mebibytes(host.ShmSize),
+    sysctls: host.Sysctls ?? null,
     containerReadRefreshTimeoutMilliseconds: known.containerReadRefreshTimeoutMilliseconds,
   };
 }
@@ -380,7 +375,6 @@ const NOT_IMPLEMENTED: Values = {
   rm: false,
   stdinOpen: false,
   storageOpts: null,
-  sysctls: null,
   tmpfs: null,
   tty: false,
   ulimits: [],

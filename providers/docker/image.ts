@@ -14,6 +14,13 @@ export interface ImageInputs extends Values {
   skipPush?: boolean;
   buildOnPreview?: boolean;
   build?: Build;
+  registry?: Registry;
+}
+
+interface Registry {
+  server: string;
+  username: string;
+  password: string;
 }
 
 interface Build {
@@ -39,9 +46,19 @@ const IMAGE: Properties = {
       },
     },
   },
+  registry: {
+    shape: {
+      object: {
+        server: { shape: "string", required: true },
+        username: { shape: "string", required: true },
+        password: { shape: "string", required: true },
+      },
+    },
+    secret: true,
+  },
 };
 
-/** Images built by the engine's BuildKit and kept there; pushing is left to the official plugin. */
+/** Images built by the engine's BuildKit, and pushed to a registry unless `skipPush` says not to. */
 export function image(connect: () => Docker): ResourceType<ImageInputs, Values> {
   return {
     check(news) {
@@ -50,9 +67,13 @@ export function image(connect: () => Docker): ResourceType<ImageInputs, Values> 
 
     diff(_id, _state, olds, news) {
       // As in the official plugin: whatever changes, the image is built again in place, and a
-      // change inside `build` shows as one of `build`.
-      const changed = Object.keys({ ...olds, ...news }).filter(
-        (key) => !key.startsWith("__") && !isDeepStrictEqual(olds[key], news[key]),
+      // change inside `build` shows as one of `build`. Who pushes it changes nothing.
+      const [before, after] = [olds, news].map(({ registry, ...rest }) => ({
+        ...rest,
+        registry: registry?.server,
+      })) as Values[];
+      const changed = Object.keys({ ...before, ...after }).filter(
+        (key) => !key.startsWith("__") && !isDeepStrictEqual(before[key], after[key]),
       );
       return {
         changes: changed.length > 0,
@@ -94,9 +115,16 @@ export function checkImage(news: Values): { inputs: ImageInputs; failures: Check
   };
   const refuseValue = (property: string, value: boolean) =>
     failures.push({ property, reason: refuse(`${property}: ${value}`) });
-  if (inputs.skipPush !== true) refuseValue("skipPush", false);
+  const { imageName, skipPush, registry } = inputs;
+  if (skipPush !== true && registry === undefined) refuseValue("skipPush", false);
   if (inputs.buildOnPreview) refuseValue("buildOnPreview", true);
   if (failures.length > 0) return { inputs, failures };
+  const server = skipPush ? undefined : registry?.server;
+  if (server && !hasUnknown([imageName, server]) && !imageName.startsWith(`${server}/`)) {
+    // The engine would push to another registry, and give that the password.
+    const reason = `property "imageName" must begin with "${server}/", not "${imageName}"`;
+    failures.push({ property: "imageName", reason });
+  }
 
   const build: Build = { platform: hostPlatform(), ...inputs.build };
   const files = toBuildContext(build);
@@ -117,7 +145,7 @@ function noDockerfile({ folder, dockerfile }: BuildContext): string {
   return `there is no Dockerfile "${dockerfile}" in ${process.cwd()}${hint}`;
 }
 
-/** The least time between two lines of output; each is a message to the engine and maybe a line. */
+/** The least time between two lines of output; each is a message to the Pulumi engine and maybe a line. */
 const OUTPUT_INTERVAL_MS = 1000;
 
 async function build(docker: Docker, inputs: ImageInputs, context: Context): Promise<Values> {
@@ -130,7 +158,7 @@ async function build(docker: Docker, inputs: ImageInputs, context: Context): Pro
     dockerfile: hasUnknown(files) ? UNKNOWN : relative(files.folder, files.dockerfile),
     imageName: inputs.imageName,
     platform,
-    registryServer: "",
+    registryServer: inputs.registry?.server ?? "",
     repoDigest: UNKNOWN,
   };
   if (context.preview) return state;
@@ -146,17 +174,55 @@ async function build(docker: Docker, inputs: ImageInputs, context: Context): Pro
   })) as Readable;
   const progress = new BuildProgress();
   let shown = 0;
-  const lines = createInterface({ input: messages });
-  messages.on("error", () => lines.close());
-  for await (const line of lines) {
-    for (const text of progress.add(JSON.parse(line) as BuildMessage)) {
+  for await (const message of parseLines<BuildMessage>(messages)) {
+    for (const text of progress.add(message)) {
       if (!text.startsWith("[") && Date.now() - shown < OUTPUT_INTERVAL_MS) continue;
       shown = Date.now();
       context.log("info", text, true);
     }
   }
-  context.signal.throwIfAborted();
+  // One that is there already is recorded, also of an update that is being cut off.
+  if (progress.imageId === undefined) context.signal.throwIfAborted();
   const id = progress.expectImage(inputs.imageName);
   context.log("info", `Image built successfully, local id "${id}"`, true);
-  return { ...state, repoDigest: id };
+  return { ...state, repoDigest: inputs.skipPush ? id : await push(docker, inputs, context) };
+}
+
+/** Gives the image by its digest in the registry. */
+async function push(
+  docker: Docker,
+  { imageName, registry }: ImageInputs,
+  { log, signal }: Context,
+): Promise<string> {
+  const { server, ...user } = registry!;
+  const [, repository, tag = "latest"] = /^(.*?)(?::([^:/]+))?$/.exec(imageName)!;
+  const fail = (words: string) => new Error(`push of ${imageName} to ${server} failed: ${words}`);
+  log("info", "Pushing Image to the registry", true);
+  const messages = (await docker
+    .getImage(repository)
+    .push({ tag, authconfig: { ...user, serveraddress: server }, abortSignal: signal })
+    .catch((error: Error) => {
+      throw fail(error.message);
+    })) as Readable;
+  let digest: string | undefined;
+  for await (const { error, aux } of parseLines<PushMessage>(messages)) {
+    if (error !== undefined) throw fail(error);
+    digest ??= aux?.Digest;
+  }
+  signal.throwIfAborted();
+  if (digest === undefined) throw fail("the engine gave no digest");
+  log("info", `Pushed image with digest ${digest}`, true);
+  return `${repository}@${digest}`;
+}
+
+/** One line of the engine's answer to a push. */
+interface PushMessage {
+  error?: string;
+  aux?: { Digest?: string };
+}
+
+async function* parseLines<Message>(messages: Readable): AsyncGenerator<Message> {
+  const lines = createInterface({ input: messages });
+  messages.on("error", () => lines.close());
+  for await (const line of lines) yield JSON.parse(line) as Message;
 }

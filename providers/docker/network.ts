@@ -1,22 +1,13 @@
 import type Docker from "dockerode";
-import { isNotFound } from "../../docker/engine";
+import { poll } from "../../time/poll";
 import { ResourceType } from "../pluginServer";
-import {
-  LABELS,
-  Label,
-  Properties,
-  Values,
-  checkInputs,
-  diffProperties,
-  fromLabelMap,
-  planState,
-  readInputs,
-  toLabelMap,
-} from "./properties";
+import { immutable } from "./immutable";
+import { LABELS, Label, Properties, Values, fromLabelMap, toLabelMap } from "./properties";
 
 export interface NetworkInputs extends Values {
   name: string;
   driver?: string;
+  attachable?: boolean;
   ipamDriver: string;
   ipamConfigs?: IpamConfig[];
   labels?: Label[];
@@ -31,6 +22,7 @@ interface IpamConfig {
 export const NETWORK: Properties = {
   name: { shape: "string", required: true },
   driver: { shape: "string", computed: true },
+  attachable: { shape: "boolean" },
   ipamDriver: { shape: "string", default: "default" },
   ipamConfigs: {
     shape: {
@@ -47,59 +39,25 @@ export const NETWORK: Properties = {
   labels: { shape: LABELS },
 };
 
-/** Docker networks; every change replaces. */
+/** Docker networks. */
 export function network(connect: () => Docker): ResourceType<NetworkInputs, Values> {
-  const inspect = async (id: string) => toNetworkState(await connect().getNetwork(id).inspect());
-  return {
-    check(news) {
-      return checkInputs(NETWORK, news) as { inputs: NetworkInputs; failures: [] };
-    },
+  return immutable(connect, {
+    name: "network",
+    properties: NETWORK,
+    outputs: ["scope"],
+    create: async (docker, inputs) => (await docker.createNetwork(toNetworkOptions(inputs))).id,
+    inspect: async (docker, id) => toNetworkState(await inspectAllocated(docker.getNetwork(id))),
+    remove: (docker, id) => docker.getNetwork(id).remove(),
+  });
+}
 
-    diff(_id, state, _olds, news) {
-      return {
-        ...diffProperties(NETWORK, state, news),
-        // Two networks can't have one name, so that the old one has to go first.
-        deleteBeforeReplace: state.name === news.name,
-      };
-    },
-
-    async create(inputs, { preview }) {
-      if (preview) return { id: "", state: planState(inputs, ["scope"]) };
-      const { id } = await connect()
-        .createNetwork(toNetworkOptions(inputs))
-        .catch((error: Error) => {
-          throw new Error(`Unable to create network: ${error.message}`);
-        });
-      return { id, state: await inspect(id) };
-    },
-
-    async read(id, _state, inputs) {
-      try {
-        const state = await inspect(id);
-        return {
-          id: state.id as string,
-          inputs: readInputs(NETWORK, inputs, state) as NetworkInputs,
-          state,
-        };
-      } catch (error) {
-        if (isNotFound(error)) return undefined;
-        throw error;
-      }
-    },
-
-    update(id) {
-      throw new Error(`network ${id} can't be changed in place`);
-    },
-
-    async delete(id) {
-      await connect()
-        .getNetwork(id)
-        .remove()
-        .catch((error: Error) => {
-          if (!isNotFound(error)) throw new Error(`Unable to remove network: ${error.message}`);
-        });
-    },
-  };
+/** A Swarm gives an overlay its subnet and number when the network is there already. */
+function inspectAllocated(network: Docker.Network): Promise<Docker.NetworkInspectInfo> {
+  return poll(
+    () => network.inspect(),
+    ({ Driver, Options }) => Driver !== "overlay" || Object.keys(Options ?? {}).length > 0,
+    { everyMs: 100, withinMs: 5000 },
+  );
 }
 
 /** What to ask the engine for. */
@@ -108,6 +66,7 @@ export function toNetworkOptions(inputs: NetworkInputs): Docker.NetworkCreateOpt
     Name: inputs.name,
     CheckDuplicate: true,
     Driver: inputs.driver,
+    Attachable: inputs.attachable,
     IPAM: {
       Driver: inputs.ipamDriver,
       Config: inputs.ipamConfigs?.map((config) => ({

@@ -3,16 +3,30 @@
  * each means. Checking inputs, comparing them and importing follow from the table.
  */
 import { CheckFailure, Diff, DiffKind, UNKNOWN, isUnknown } from "../pluginServer";
+import { DURATION } from "./duration";
 
 export type Shape =
-  | "string"
-  | "number"
-  | "boolean"
+  | keyof typeof SCALARS
   | { list: Shape }
   /** A list whose order means nothing. */
   | { set: Shape }
   | { map: "string" }
   | { object: Properties };
+
+const isText = (pattern: RegExp) => (value: unknown) =>
+  typeof value === "string" && pattern.test(value);
+
+const SCALARS = {
+  string: { fits: (value: unknown) => typeof value === "string", expected: "a string" },
+  number: { fits: (value: unknown) => typeof value === "number", expected: "a number" },
+  boolean: { fits: (value: unknown) => typeof value === "boolean", expected: "a boolean" },
+  base64: {
+    fits: isText(/^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/),
+    expected: "base64",
+  },
+  duration: { fits: isText(DURATION), expected: 'a duration such as "90s" or "500ms"' },
+  octal: { fits: isText(/^0[0-7]{3}$/), expected: 'octal such as "0600"' },
+};
 
 export interface Property {
   shape: Shape;
@@ -20,6 +34,10 @@ export interface Property {
   default?: unknown;
   /** A change is an update in place; without it the resource is replaced. */
   inPlace?: boolean;
+  /** Of a part of what is in place: a change replaces the resource all the same. */
+  replaces?: boolean;
+  /** No failure shows the value. */
+  secret?: boolean;
   /** The engine has a value of its own, so that leaving the property out is not a change. */
   computed?: boolean;
 }
@@ -92,7 +110,9 @@ function completeObject(
     if (property === undefined) {
       failures.push({ property: keyPath, reason: refuse(keyPath) });
     } else {
-      inputs[key] = complete(property.shape, value, keyPath, failures);
+      const found: CheckFailure[] = [];
+      inputs[key] = complete(property.shape, value, keyPath, found);
+      failures.push(...(property.secret ? found.map(withoutValue) : found));
     }
   }
   const defaults: string[] = [];
@@ -122,7 +142,8 @@ export function refuse(what: string): string {
 function complete(shape: Shape, value: unknown, path: string, failures: CheckFailure[]): unknown {
   if (isUnknown(value)) return value;
   if (typeof shape === "string") {
-    if (typeof value !== shape) failures.push(mismatch(path, `a ${shape}`, value));
+    const { fits, expected } = SCALARS[shape];
+    if (!fits(value)) failures.push(mismatch(path, expected, value));
     return value;
   }
   if ("list" in shape || "set" in shape) {
@@ -149,29 +170,36 @@ function mismatch(property: string, expected: string, value: unknown): CheckFail
   return { property, reason };
 }
 
+function withoutValue({ property, reason }: CheckFailure): CheckFailure {
+  return { property, reason: reason.replace(/, not .*$/s, "") };
+}
+
 /** Compares what there is with what the program wants, property by property. */
 export function diffProperties(properties: Properties, state: Values, news: Values): Diff {
   const detailed: Record<string, DiffKind> = {};
   for (const [key, property] of Object.entries(properties)) {
-    for (const [path, change] of compareProperty(key, property, state[key], news[key])) {
-      detailed[path] = property.inPlace ? change : `${change}-replace`;
+    for (const [path, change, replaces] of compareProperty(key, property, state[key], news[key])) {
+      detailed[path] = property.inPlace && !replaces ? change : `${change}-replace`;
     }
   }
   return { changes: Object.keys(detailed).length > 0, detailed };
 }
 
 type Change = "add" | "update" | "delete";
-type Changes = [path: string, change: Change][];
+type Changes = [path: string, change: Change, replaces?: boolean][];
 
 function compareProperty(path: string, property: Property, old: unknown, now: unknown): Changes {
   if (isEmpty(now) && isEmpty(old)) return [];
-  if (now === undefined) return property.computed ? [] : [[path, "delete"]];
-  return compare(property.shape, path, old, now);
+  if (now === undefined && property.computed) return [];
+  const changes: Changes =
+    now === undefined ? [[path, "delete"]] : compare(property.shape, path, old, now);
+  return property.replaces ? changes.map(([where, change]) => [where, change, true]) : changes;
 }
 
 function compare(shape: Shape, path: string, old: unknown, now: unknown): Changes {
   if (old === undefined || old === null) return [[path, "add"]];
-  if (isUnknown(now)) return [[path, "update"]];
+  // Pulumi itself asks so when what the program gives here is about to be replaced.
+  if (isUnknown(now)) return [[path, "update", mayReplace(shape)]];
   if (typeof shape === "string") return old === now ? [] : [[path, "update"]];
   if (Array.isArray(old) && old.length === 0) return [[path, "add"]];
   if ("list" in shape) return compareLists(shape.list, path, old as unknown[], now as unknown[]);
@@ -183,6 +211,12 @@ function compare(shape: Shape, path: string, old: unknown, now: unknown): Change
   return Object.entries(properties).flatMap(([key, property]) =>
     compareProperty(joinPath(path, key), property, before[key], after[key]),
   );
+}
+
+/** Whether a part of what is in place may replace the resource. */
+function mayReplace(shape: Shape): boolean {
+  if (typeof shape === "string" || !("object" in shape)) return false;
+  return Object.values(shape.object).some((part) => part.replaces || mayReplace(part.shape));
 }
 
 function mapProperties(shape: Shape, values: Values): Properties {
@@ -217,6 +251,10 @@ function isEmpty(value: unknown): boolean {
   return value === "" || value === 0 || value === false;
 }
 
+function isObject(value: unknown): value is Values {
+  return typeof value === "object" && value !== null;
+}
+
 /** A path as the engine parses it; a key with dots, such as a sysctl's, is quoted. */
 function joinPath(path: string, key: string): string {
   if (/[.[\]"]/.test(key)) return `${path}[${JSON.stringify(key)}]`;
@@ -235,9 +273,14 @@ export function readInputs(
   const found = Object.keys(inputs ?? properties).map((key): [string, unknown] => {
     const value = inputs?.[key];
     if (key === "__defaults") return [key, value];
+    const { [key]: property } = properties;
     const same =
-      value !== undefined && compareProperty(key, properties[key], state[key], value).length === 0;
+      value !== undefined && compareProperty(key, property, state[key], value).length === 0;
     if (same) return [key, value];
+    const { shape } = property;
+    if (typeof shape === "object" && "object" in shape && isObject(value) && isObject(state[key])) {
+      return [key, readInputs(shape.object, value, state[key])];
+    }
     return [key, isEmpty(state[key]) && state[key] !== false ? undefined : state[key]];
   });
   return Object.fromEntries(found.filter(([, value]) => value !== undefined));

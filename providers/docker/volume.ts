@@ -1,18 +1,7 @@
 import type Docker from "dockerode";
-import { isNotFound } from "../../docker/engine";
 import { ResourceType } from "../pluginServer";
-import {
-  LABELS,
-  Label,
-  Properties,
-  Values,
-  checkInputs,
-  diffProperties,
-  fromLabelMap,
-  planState,
-  readInputs,
-  toLabelMap,
-} from "./properties";
+import { immutable } from "./immutable";
+import { LABELS, Label, Properties, Values, fromLabelMap, toLabelMap } from "./properties";
 
 export interface VolumeInputs extends Values {
   name: string;
@@ -24,60 +13,19 @@ const VOLUME: Properties = {
   labels: { shape: LABELS },
 };
 
-/** Named volumes; every change replaces. */
+/** Named volumes. */
 export function volume(connect: () => Docker): ResourceType<VolumeInputs, Values> {
-  return {
-    check(news) {
-      return checkInputs(VOLUME, news) as { inputs: VolumeInputs; failures: [] };
+  return immutable(connect, {
+    name: "volume",
+    properties: VOLUME,
+    outputs: ["mountpoint"],
+    async create(docker, { name, labels }) {
+      await docker.createVolume({ Name: name, Labels: toLabelMap(labels) });
+      return name;
     },
-
-    diff(_id, state, _olds, news) {
-      return {
-        ...diffProperties(VOLUME, state, news),
-        // The engine would hand out the existing volume under the same name.
-        deleteBeforeReplace: state.name === news.name,
-      };
-    },
-
-    async create(inputs, { preview }) {
-      if (preview) return { id: "", state: planState(inputs, ["mountpoint"]) };
-      await connect()
-        .createVolume({
-          Name: inputs.name,
-          Labels: toLabelMap(inputs.labels),
-        })
-        .catch((error: Error) => {
-          throw new Error(`Unable to create volume: ${error.message}`);
-        });
-      return {
-        id: inputs.name,
-        state: toVolumeState(await connect().getVolume(inputs.name).inspect()),
-      };
-    },
-
-    async read(id, _state, inputs) {
-      try {
-        const state = toVolumeState(await connect().getVolume(id).inspect());
-        return { id, inputs: readInputs(VOLUME, inputs, state) as VolumeInputs, state };
-      } catch (error) {
-        if (isNotFound(error)) return undefined;
-        throw error;
-      }
-    },
-
-    update(id) {
-      throw new Error(`volume ${id} can't be changed in place`);
-    },
-
-    async delete(id) {
-      await connect()
-        .getVolume(id)
-        .remove({ force: true })
-        .catch((error: Error) => {
-          if (!isNotFound(error)) throw new Error(`Unable to remove volume: ${error.message}`);
-        });
-    },
-  };
+    inspect: async (docker, id) => toVolumeState(await docker.getVolume(id).inspect()),
+    remove: (docker, id) => docker.getVolume(id).remove({ force: true }),
+  });
 }
 
 /** What the engine says, in the program's words. */

@@ -1,11 +1,12 @@
 /** How the lab's resources talk to the balancer's configurator, and how long they wait for it. */
-import { setTimeout as delay } from "node:timers/promises";
 import type { ControlRequest } from "../../configurator/protocol/control";
 import { askConfigurator, type Outcome } from "../../configurator/client";
+import { poll } from "../../time/poll";
 import type { Context } from "../pluginServer";
 import { watchContainers } from "./watch";
 
-const DEFAULT_TIMEOUT_SECONDS = 60;
+/** How long an operation may take whose resource does not say, s. */
+export const DEFAULT_TIMEOUT_SECONDS = 60;
 const RETRY_MS = 100;
 
 /** Asks once; what the configurator says meanwhile is shown as progress of the operation. */
@@ -63,18 +64,16 @@ async function insist(
   onWaiting: (names: string[]) => void,
 ): Promise<void> {
   const seconds = timeoutSeconds || DEFAULT_TIMEOUT_SECONDS;
-  const deadline = Date.now() + seconds * 1000;
-  for (;;) {
-    const outcome = await attempt(deadline - Date.now(), (balancer, request) =>
-      ask(balancer, request, { log, signal }, onWaiting),
-    );
-    if (outcome === undefined || "done" in outcome) return;
-    if ("refused" in outcome) throw new Error(outcome.refused);
-    if (Date.now() > deadline) {
-      throw new Error(`no answer from the balancer in ${seconds} s: ${outcome.unavailable}`);
-    }
-    await delay(RETRY_MS, undefined, { signal });
-  }
+  const look = (leftMs: number) =>
+    attempt(leftMs, (balancer, request) => ask(balancer, request, { log, signal }, onWaiting));
+  const outcome = await poll(look, (seen) => seen === undefined || !("unavailable" in seen), {
+    everyMs: RETRY_MS,
+    withinMs: seconds * 1000,
+    signal,
+  });
+  if (outcome === undefined || "done" in outcome) return;
+  if ("refused" in outcome) throw new Error(outcome.refused);
+  throw new Error(`no answer from the balancer in ${seconds} s: ${outcome.unavailable}`);
 }
 
 /** Container ids by node name, the other way round. */

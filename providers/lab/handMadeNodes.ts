@@ -1,4 +1,4 @@
-import { connectEngine } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
 import { removeContainer } from "../../docker/remove";
 import type { DiffKind, ResourceType } from "../pluginServer";
 
@@ -37,12 +37,12 @@ export const handMadeNodes: ResourceType<HandMadeNodesProperties, HandMadeNodesP
   },
 
   async delete(_id, { network, label }, { log }) {
-    const engine = connectEngine();
+    const docker = connectDocker();
     const filters = { label: [label], network: [network] };
-    const found = await engine.listContainers({ all: true, filters });
+    const found = await docker.listContainers({ all: true, filters });
     await Promise.all(
       found.map(async ({ Id, Names }) => {
-        await removeContainer(engine.getContainer(Id));
+        await removeContainer(docker.getContainer(Id));
         log("info", `removed ${Names[0].slice(1)}, which was added by hand`);
       }),
     );

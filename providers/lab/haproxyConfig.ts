@@ -1,6 +1,6 @@
 import type { ConfigStatus } from "../../configurator/protocol/control";
 import { revisionOf, type Declaration } from "../../configurator/protocol/declaration";
-import { isNotFound } from "../../docker/engine";
+import { isNotFound } from "../../docker/connect";
 import { isUnknown, type Context, type DiffKind, type ResourceType } from "../pluginServer";
 import { ask, askUntilDone, nameById } from "./balancer";
 
@@ -12,7 +12,7 @@ export interface HaproxyConfigProperties {
   text: string;
   /** Container id of each node. A node in a new container has to prove anew that it serves. */
   backends: Record<string, string>;
-  /** bcrypt hash of the statistics' password; absent when they ask for none. The engine hides it. */
+  /** bcrypt hash of the statistics' password; absent when they ask for none. The Pulumi engine hides it. */
   statsPasswordHash?: string;
   /**
    * What the configurator is told. All that shows of it is in `text`; the two underscores are

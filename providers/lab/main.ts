@@ -4,6 +4,7 @@ import { handMadeNodes } from "./handMadeNodes";
 import { haproxyConfig } from "./haproxyConfig";
 import { nodesReady } from "./nodesReady";
 import { statsPassword } from "./statsPassword";
+import { swarmHaproxyConfig, swarmNodesReady } from "./swarmServing";
 
 serve({
   name: "lab",
@@ -14,5 +15,7 @@ serve({
     "lab:index:HaproxyConfig": haproxyConfig,
     "lab:index:NodesReady": nodesReady,
     "lab:index:StatsPassword": statsPassword,
+    "lab:index:SwarmHaproxyConfig": swarmHaproxyConfig,
+    "lab:index:SwarmNodesReady": swarmNodesReady,
   },
 });

@@ -2,7 +2,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { describeStopped, STILL } from "../../docker/containerState";
-import { connectEngine, runInContainer, withoutFrames } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
+import { runInContainer, withoutFrames } from "../../docker/exec";
 
 const LOOK_EVERY_MS = 500;
 
@@ -71,7 +72,8 @@ export class Watch {
       return `${name} ${describeStopped(Name.slice(1), State.Status, stack)}`;
     }
     if (State.Status === "restarting" && now - since >= LOOP_PAUSE_MS) {
-      return `${name} ends again and again: restarted ${RestartCount} times, exit code ${State.ExitCode}`;
+      const how = `restarted ${RestartCount} times, exit code ${State.ExitCode}`;
+      return `${name} ends again and again: ${how}; see: docker logs ${Name.slice(1)}`;
     }
     return undefined;
   }
@@ -109,7 +111,7 @@ function parseDeaths(text: string): Death[] {
  * @param log lines as the services' loggers mark them
  */
 export function findLastWords(log: string): string | undefined {
-  const lines = log.split("\n").flatMap((line) => /^app: (.*\S)/.exec(line)?.[1] ?? []);
+  const lines = log.split("\n").flatMap((line) => /^\S+ \S+ +app: (.*\S)/.exec(line)?.[1] ?? []);
   return lines.findLast((line) => /^\w*Error\b/.test(line)) ?? lines.at(-1);
 }
 
@@ -127,27 +129,28 @@ export async function watchContainers(
   signal: AbortSignal,
 ): Promise<never> {
   const watch = new Watch();
-  const engine = connectEngine();
+  const docker = connectDocker();
   for (let turn = 0; ; turn++) {
     // An engine that does not answer is for whoever waits to tell, as is a container that is gone.
-    const all = await engine.listContainers({ all: true }).catch(() => []);
+    const all = await docker.listContainers({ all: true }).catch(() => []);
     const awaited = all.filter(({ Id }) => Id in names);
-    const running = awaited.filter(({ State }) => State === "running").map(({ Id }) => Id);
-    const unserved = running.filter((id) => waitingFor().includes(names[id]));
+    const running = awaited.filter(({ State }) => State === "running");
+    const unserved = running.filter(({ Id }) => waitingFor().includes(names[Id]));
     // One at a look, in turn: many nodes that start at once have no processor to spare.
-    for (const id of unserved.slice(turn % unserved.length).slice(0, 1)) {
-      const container = engine.getContainer(id);
+    for (const { Id, Names } of unserved.slice(turn % unserved.length).slice(0, 1)) {
+      const container = docker.getContainer(Id);
       const deaths = await runInContainer(container, LIST_DEATHS, { user: "root", signal }).catch(
         () => undefined,
       );
-      const problem = deaths && watch.judgeApplication(names[id], deaths.stdout);
+      const problem = deaths && watch.judgeApplication(names[Id], deaths.stdout);
       if (problem) {
         const words = findLastWords(await readLog(container, LAST_LINES));
-        throw new Error(problem + (words ? `; it said: ${words}` : ""));
+        const said = words ? `; it said: ${words}` : "";
+        throw new Error(`${problem}${said}; see: docker logs ${Names[0].slice(1)}`);
       }
     }
     for (const { Id } of awaited.filter(({ State }) => State !== "running")) {
-      const container = engine.getContainer(Id);
+      const container = docker.getContainer(Id);
       const seen = await container.inspect().catch(() => undefined);
       const problem = seen && watch.judge(names[Id], seen, stack, Date.now());
       if (problem) throw new Error(problem + describeLastLine(await readLog(container, 1)));

@@ -1,7 +1,8 @@
 /** What somebody inside the lab can do: an application that was taken over, a holder of the key. */
-import { runInContainer, withoutFrames } from "../../docker/engine";
+import { runInContainer, withoutFrames } from "../../docker/exec";
 import { configuratorLog, push, readPushed } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
+import { LONG } from "../support/long";
 import { addressIn, expectAgreement, pauseNode } from "../support/cluster";
 import { eventually, inContainer, names } from "../support/observe";
 
@@ -116,32 +117,37 @@ describe("a leave in another's name, by a holder of the key,", () => {
   test("which no update repaired, ends with the next push", async () => {
     await sayLeave();
     expect(await push(lab, await readPushed(lab))).toMatchObject({ done: true });
-    expect(await lastApply()).toMatch(/^applied by Runtime API in \d+ ms for push \w+: \+s2$/);
+    // The push expects the node again; a look that is due just then may be the one that takes it in.
+    expect(await lastApply()).toMatch(
+      /^applied by Runtime API in \d+ ms for (push \w+|another look): \+s2$/,
+    );
     expect(await expectAgreement(lab)).toEqual(["s1", "s2"]);
   });
 });
 
-test("a healthy node, out for as long as three others hung, joins the balancer itself", async () => {
-  await lab.scale(4);
-  const hanging = names(3);
-  const aliveIn = async (name: string) =>
-    (await inContainer(lab, name, "serf", "members", "-status=alive"))
-      .split("\n")
-      .map((line) => line.split(" ")[0])
-      .filter(Boolean)
-      .sort();
-  for (const name of hanging) await pauseNode(lab, name);
-  try {
-    await eventually(30_000, async () => expect(await aliveIn("ha")).toEqual(["ha", "s4"]));
-    const since = Math.floor(Date.now() / 1000);
-    await lab.container("s4").restart({ t: 10 });
-    await eventually(30_000, async () => expect(await aliveIn("s4")).toEqual(["ha", "s4"]));
-    await eventually(30_000, async () => expect(await aliveIn("ha")).toEqual(["ha", "s4"]));
-    const log = await lab.container("s4").logs({ stdout: true, stderr: true, since });
-    const joined = /agent: joining: \[([\d. ]+)\]/.exec(withoutFrames(log))?.[1];
-    expect(joined).toBe(addressIn(lab, 42));
-  } finally {
-    for (const name of hanging) await lab.container(name).unpause();
-  }
-  expect(await expectAgreement(lab)).toEqual(names(4));
-});
+(LONG ? test : test.skip)(
+  "a healthy node, out for as long as three others hung, joins the balancer itself",
+  async () => {
+    await lab.scale(4);
+    const hanging = names(3);
+    const aliveIn = async (name: string) =>
+      (await inContainer(lab, name, "serf", "members", "-status=alive"))
+        .split("\n")
+        .map((line) => line.split(" ")[0])
+        .filter(Boolean)
+        .sort();
+    for (const name of hanging) await pauseNode(lab, name);
+    try {
+      await eventually(30_000, async () => expect(await aliveIn("ha")).toEqual(["ha", "s4"]));
+      const since = Math.floor(Date.now() / 1000);
+      await lab.container("s4").restart({ t: 10 });
+      await eventually(30_000, async () => expect(await aliveIn("s4")).toEqual(["ha", "s4"]));
+      await eventually(30_000, async () => expect(await aliveIn("ha")).toEqual(["ha", "s4"]));
+      const log = await lab.container("s4").logs({ stdout: true, stderr: true, since });
+      expect(/agent: joining: \[([^\]]+)\]/.exec(withoutFrames(log))?.[1]).toBe("ha");
+    } finally {
+      for (const name of hanging) await lab.container(name).unpause();
+    }
+    expect(await expectAgreement(lab)).toEqual(names(4));
+  },
+);

@@ -8,15 +8,16 @@ import { ContainerInputs } from "../../providers/docker/containerOptions";
 import { ImageInputs, image } from "../../providers/docker/image";
 import { NetworkInputs, network } from "../../providers/docker/network";
 import { Values } from "../../providers/docker/properties";
-import { connectEngine, isNotFound, runInContainer } from "../../docker/engine";
+import { connectDocker, isNotFound } from "../../docker/connect";
+import { runInContainer } from "../../docker/exec";
 import { Context, PartialFailure } from "../../providers/pluginServer";
 
 // A build waits for others on a busy engine.
 jest.setTimeout(60_000);
 
-const docker = connectEngine();
-const containers = container(connectEngine);
-const images = image(connectEngine);
+const docker = connectDocker();
+const containers = container(connectDocker);
+const images = image(connectDocker);
 const name = `docker-provider-${process.pid}`;
 const base = "debian:trixie-slim";
 const folder = mkdtempSync(join(tmpdir(), `${name}-`));
@@ -181,7 +182,7 @@ test("an ignored Dockerfile and one outside of the folder still build", async ()
 });
 
 test("what is gone already is deleted without an error", async () => {
-  const networks = network(connectEngine);
+  const networks = network(connectDocker);
   const wanted = { name, ipamDriver: "default" } as NetworkInputs;
   const { id, state } = await networks.create(wanted, context());
   await networks.delete(id, state, context());

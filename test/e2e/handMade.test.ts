@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
-import { setTimeout as delay } from "node:timers/promises";
 import { HAND_LABEL } from "../../config/member";
 import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
+import { poll } from "../../time/poll";
 import { LabCheckout, engine, type Outcome } from "../support/checkout";
 import { expectAgreement, pauseNode } from "../support/cluster";
-import { countAnswers, identity, inContainer, names } from "../support/observe";
+import { countAnswers, eventually, identity, inContainer, names } from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -42,14 +42,11 @@ const misused = (...args: Parameters<typeof tool>) => endsWith(2, ...args);
 
 /** Asks until all agree, or do not, which after a change takes the checks and gossip a moment. */
 async function statusOf(code: 0 | 1, prepare = () => Promise.resolve("")): Promise<string[]> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    await prepare();
-    const status = await tool("status");
-    if (status.code === code) return status.output.trim().split("\n");
-    if (Date.now() > deadline) throw new Error(`not ${code} within 30 s:\n${status.output}`);
-    await delay(100);
-  }
+  const look = () => prepare().then(() => tool("status"));
+  const options = { everyMs: 100, withinMs: 30_000 };
+  const status = await poll(look, (seen) => seen.code === code, options);
+  expect(status).toMatchObject({ code });
+  return status.output.trim().split("\n");
 }
 
 async function expectServing(...nodes: string[]): Promise<void> {
@@ -214,9 +211,12 @@ test("repair leaves it alone", async () => {
 test("stopped it is out, started it is in, and status agrees with both", async () => {
   await lab.container("s9").stop({ t: 10 });
   await expectServing("s1", "s2", "s3");
-  const [, , , , , , row, , verdict] = await statusOf(0);
   const exited = ["s9", at(254), "by hand", "left", "-", "-", "-", "-", "exited"];
-  expect({ row: row.split(/ {2,}/), verdict }).toEqual({ row: exited, verdict: "All agree." });
+  // Gossip says `leaving` until the end of the agent is known too.
+  await eventually(20_000, async () => {
+    const [, , , , , , row, , verdict] = await statusOf(0);
+    expect({ row: row.split(/ {2,}/), verdict }).toEqual({ row: exited, verdict: "All agree." });
+  });
   // Its address stays its own.
   expect((await tool("node", "add", "s10")).output).toContain(`e2e-hand-s10 at ${at(253)}.\n`);
   await lab.container("s9").start();

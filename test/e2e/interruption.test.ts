@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { STACK_LABEL } from "../../config/topology";
-import { runInContainer } from "../../docker/engine";
+import { runInContainer } from "../../docker/exec";
 import { listProcesses, type Process } from "../../state/processes";
+import { poll } from "../../time/poll";
 import { LabCheckout, engine } from "../support/checkout";
 import { LONG } from "../support/long";
 
@@ -14,15 +15,15 @@ import { LONG } from "../support/long";
  * Updates that are cut off at any moment. Each has a seed, from which all that is random about it
  * follows, and the same ones in every run; `INTERRUPTION_SEEDS=17,42 npx jest …` tries just these again.
  */
-const INTERRUPTIONS = LONG ? 20 : 5;
+const INTERRUPTIONS = LONG ? 20 : 2;
 const seeds = process.env.INTERRUPTION_SEEDS?.split(",").map(Number);
 const firstSeed = seeds?.[0] ?? 7;
 
 const VICTIMS = {
   cli: /toolchain\/pulumi up/,
   program: /pulumi\/cmd\/run/,
-  docker: /dist\/docker\.js|pulumi-resource-docker/,
-  lab: /dist\/lab\.js|pulumi-resource-lab/,
+  docker: /pulumi-resource-docker/,
+  lab: /pulumi-resource-lab/,
 };
 type Victim = keyof typeof VICTIMS;
 
@@ -39,7 +40,7 @@ beforeAll(async () => {
 afterAll(() => lab.remove());
 
 /** What is done to one update. */
-interface Plan {
+interface Interruption {
   seed: number;
   victim: Victim;
   /** One kill -9, or so many Ctrl-C. */
@@ -51,11 +52,11 @@ interface Plan {
   undo: boolean;
 }
 
-function planInterruption(seed: number): Plan {
+function chooseInterruption(seed: number): Interruption {
   const random = createRandom(seed);
   const choose = <T>(values: T[]): T => values[Math.floor(random() * values.length)];
   const victim = choose<Victim>(["cli", "cli", "program", "docker", "docker", "lab"]);
-  const how = victim === "cli" ? choose<Plan["how"]>(["kill", "kill", 1, 2]) : "kill";
+  const how = victim === "cli" ? choose<Interruption["how"]>(["kill", "kill", 1, 2]) : "kill";
   // Seeds follow each other, so that every run of this file has some of both.
   const change = seed % 7 === 0 ? "image" : "scale";
   return { seed, victim, how, moment: 0.9 * random(), change, undo: random() < 0.4 };
@@ -119,7 +120,7 @@ async function rehearse(): Promise<Lives> {
 }
 
 /** Starts an update and does to it what is planned. @returns whether it was still running */
-async function interrupt({ victim, how, moment }: Plan, rehearsed: Lives) {
+async function interrupt({ victim, how, moment }: Interruption, rehearsed: Lives) {
   const { from, to } = rehearsed[victim];
   const update = startUpdate();
   const find = () => listFamily(update.pid).find((member) => is(victim, member));
@@ -143,14 +144,10 @@ async function interrupt({ victim, how, moment }: Plan, rehearsed: Lives) {
 }
 
 /** Who of these is still there after some time. */
-async function awaitEnd(family: Process[], patience: number): Promise<Process[]> {
+async function awaitEnd(family: Process[], withinMs: number): Promise<Process[]> {
   const pids = new Set(family.map(({ pid }) => pid));
-  const deadline = Date.now() + patience;
-  for (;;) {
-    const left = listProcesses().filter(({ pid }) => pids.has(pid));
-    if (left.length === 0 || Date.now() > deadline) return left;
-    await sleep(50);
-  }
+  const look = async () => listProcesses().filter(({ pid }) => pids.has(pid));
+  return poll(look, (left) => left.length === 0, { everyMs: 50, withinMs });
 }
 
 /** Asks the balancer all the time, each request on a fresh connection. */
@@ -271,7 +268,7 @@ test("an update cut off anywhere: the lab serves, and the next one completes", a
   const isDone = (attempt: number) =>
     seeds ? attempt === seeds.length : total.hits === INTERRUPTIONS || attempt === 30;
   for (let attempt = 0; !isDone(attempt); attempt++) {
-    const plan = planInterruption(seeds?.[attempt] ?? firstSeed + attempt);
+    const plan = chooseInterruption(seeds?.[attempt] ?? firstSeed + attempt);
     const before = { nodeCount, greeting };
     if (plan.change === "image") greeting = `world ${plan.seed}`;
     else nodeCount = 6 - nodeCount;
@@ -323,7 +320,7 @@ test("an update cut off anywhere: the lab serves, and the next one completes", a
   if (!seeds) expect(total.hits).toBe(INTERRUPTIONS);
 });
 
-function report(plan: Plan, hit: boolean, client: Client, repaired: string): void {
+function report(plan: Interruption, hit: boolean, client: Client, repaired: string): void {
   const { seed, victim, how, moment, change, undo } = plan;
   const what = how === "kill" ? `kill -9 of ${victim}` : `${how} × Ctrl-C`;
   const when = `at ${Math.round(100 * moment)} %${hit ? "" : " (missed)"}`;

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Browser, Page } from "playwright-core";
 import { browserStep, openBrowser } from "../../cli/browser";
-import type { LabView } from "../../cli/live/model";
+import type { LabView } from "../../cli/live/view";
 import { complete } from "../../cli/setup/step";
 import { LabCheckout } from "../support/checkout";
 import { addByHand } from "../support/cluster";
@@ -83,7 +83,7 @@ test("it shows each node, and the traffic as it comes", async () => {
   await when(`${rowOf("s1")} && ${rowOf("s2")}?.querySelector(".health").textContent === "UP"`);
   expect(await page.title()).toBe("2/2 up: lab of stack e2e-live");
   await Promise.all(Array.from({ length: 40 }, () => get(portOf(lab, "httpPort"))));
-  await when(`parseFloat(document.querySelector("#balancer-rate").textContent) > 5`);
+  await when(`parseFloat(document.querySelector(".balancer .rate").textContent) > 5`);
   await when(`document.querySelectorAll("path.flow.moving").length === 2`);
 });
 
@@ -133,6 +133,22 @@ test("the web application's page counts the views of a sticky session and fits a
   }
   expect(await visit.locator("main").innerText()).toContain("Sticky: HAProxy's cookie");
   expect(await visit.evaluate("document.documentElement.scrollWidth")).toBe(PHONE.width);
+});
+
+test("two balancers take the place of one, and one of them is missed by its name", async () => {
+  await lab.setBalancers(2);
+  await lab.up();
+  await when(
+    `[...document.querySelectorAll(".balancer .name")].map((it) => it.textContent).join() === "ha1,ha2"`,
+  );
+  await when(`document.querySelector("#connection").textContent.startsWith("live")`);
+  await when(`document.title.startsWith("3/3 up")`);
+  expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(PHONE.width);
+  await lab.container("ha2").stop();
+  await when(`document.querySelector("#connection").textContent.startsWith("no word from ha2: ")`);
+  await when(`document.title.startsWith("3/3 up") && !document.querySelector(".lost")`);
+  await lab.container("ha2").start();
+  await when(`document.querySelector("#connection").textContent.startsWith("live")`);
 });
 
 test("Ctrl-C ends it", async () => {

@@ -1,9 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
-import { withoutFrames } from "../../docker/engine";
+import { withoutFrames } from "../../docker/exec";
+import { poll } from "../../time/poll";
+import { configuratorLog } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
 import { addByHand, expectAgreement } from "../support/cluster";
 import { underLoad } from "../support/load";
+import { LONG } from "../support/long";
 import {
   countAnswers,
   identity,
@@ -26,11 +29,9 @@ const START_BY_ITSELF_MS = 30_000;
 
 /** Waits for a condition that does not take long; what it throws means not yet. */
 async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + START_BY_ITSELF_MS;
-  while (!(await condition().catch(() => false))) {
-    if (Date.now() > deadline) throw new Error(`not so within 30 s: ${what}`);
-    await delay(100);
-  }
+  const options = { everyMs: 100, withinMs: START_BY_ITSELF_MS };
+  const isSo = await poll(() => condition().catch(() => false), Boolean, options);
+  if (!isSo) throw new Error(`not so within 30 s: ${what}`);
 }
 
 const agentAnswers = (name: string) =>
@@ -40,16 +41,8 @@ const kill = (name: string) => lab.container(name).kill();
 const start = (name: string) => lab.container(name).start();
 const restart = (name: string) => lab.container(name).restart({ t: 10 });
 
-/** What the configurator has said so far, without the name of its service. */
-async function configuratorLog(): Promise<string[]> {
-  const raw = await lab.container("ha").logs({ stdout: true, stderr: true });
-  return withoutFrames(raw)
-    .split("\n")
-    .filter((line) => line.startsWith("configurator: "))
-    .map((line) => line.replace("configurator: ", ""));
-}
-
-const applies = async () => (await configuratorLog()).filter((line) => line.startsWith("applied"));
+const applies = async () =>
+  (await configuratorLog(lab)).filter((line) => line.startsWith("applied"));
 
 /** All nodes agree, are the declared ones, and the file is the one of the preview. */
 async function expectDeclared(nodeCount: number): Promise<void> {
@@ -66,7 +59,7 @@ describe("any start order ends in the same membership", () => {
     ["s2", "ha", "s1"],
     ["s2", "s1", "ha"],
   ];
-  test.each(orders)("%s, %s, %s", async (...order) => {
+  test.each(LONG ? orders : orders.slice(-1))("%s, %s, %s", async (...order) => {
     await Promise.all(order.map(kill));
     for (const name of order) {
       await start(name);
@@ -75,7 +68,7 @@ describe("any start order ends in the same membership", () => {
     await expectDeclared(2);
   });
 
-  test("the balancer last, after five nodes", async () => {
+  (LONG ? test : test.skip)("the balancer last, after five nodes", async () => {
     await lab.scale(5);
     await lab.container("ha").stop({ t: 10 });
     await Promise.all(names(5).map(restart));
@@ -97,7 +90,7 @@ describe("any restart ends in the same membership, nodes added by hand included"
     await expectAll();
   });
 
-  test("docker kill ha, docker start ha", async () => {
+  (LONG ? test : test.skip)("docker kill ha, docker start ha", async () => {
     await kill("ha");
     await start("ha");
     await expectAll();
@@ -113,14 +106,14 @@ describe("any restart ends in the same membership, nodes added by hand included"
     await expectAll();
   });
 
-  test("docker rm -f ha, up --refresh", async () => {
+  (LONG ? test : test.skip)("docker rm -f ha, up --refresh", async () => {
     await lab.container("ha").remove({ force: true });
     await lab.succeed("up", "--refresh", "--yes", "--skip-preview", "--stack", lab.stack);
     await expectAll();
   });
 
   // Again and again: whose leave is heard after whose join is chance.
-  test.each([1, 2, 3, 4])("all at once, round %i", async () => {
+  test.each(LONG ? [1, 2, 3, 4] : [1])("all at once, round %i", async () => {
     await Promise.all(["ha", "s1", "s2", "s9"].map(restart));
     await expectAll();
   });
@@ -211,7 +204,8 @@ describe("a false alarm costs nothing", () => {
     ],
   ];
 
-  test.each(alarms)("%s", async (what, alarm) => {
+  // The last one is the strongest.
+  test.each(LONG ? alarms : alarms.slice(-1))("%s", async (what, alarm) => {
     await expectDeclared(2);
     const before = await applies();
     const { sent, lost } = await underLoad(lab, async () => {
@@ -268,10 +262,11 @@ describe("a leave counts for the boot that it names", () => {
       );
     await heard("announce");
     await heard("member-join");
+    // What is heard is logged before it is acted on.
+    await expectDeclared(2);
     const since = (await applies()).filter((line) => / [+-]s1$/.test(line));
     // Out when it left, in when it came back, and nothing of the events that came later.
     expect(since.slice(-2).map((line) => line.slice(-3))).toEqual(["-s1", "+s1"]);
-    await expectDeclared(2);
   });
 });
 

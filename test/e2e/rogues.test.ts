@@ -2,20 +2,13 @@
  * Members that should not be: what gossip brings is anybody's word until it is checked. And an
  * application in a stranger's hands: what its container holds back.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
-import { pack } from "tar-stream";
-import { runInContainer, withoutFrames } from "../../docker/engine";
+import { runInContainer, withoutFrames } from "../../docker/exec";
+import { archiveOf } from "../../docker/archive";
+import { configuratorLog } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
-import { addByHand, addressIn, expectAgreement } from "../support/cluster";
-import {
-  configOnDisk,
-  countAnswers,
-  eventually,
-  inContainer,
-  names,
-  previewed,
-} from "../support/observe";
+import { addressIn, expectAgreement } from "../support/cluster";
+import { configOnDisk, countAnswers, eventually, inContainer, previewed } from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -33,14 +26,6 @@ interface Rogue {
   advertise?: string;
   tags?: Record<string, string>;
   encrypt_key?: string;
-}
-
-/** A file as Docker takes it. */
-function archiveOf(name: string, text: string): NodeJS.ReadableStream {
-  const archive = pack();
-  archive.entry({ name, mode: 0o644 }, Buffer.from(text));
-  archive.finalize();
-  return archive;
 }
 
 /** An agent without anything of the lab's around it. */
@@ -117,19 +102,20 @@ const rogues: [what: string, rogue: () => Rogue, refused: () => string][] = [
       () => ({ node_name, tags: asBackend }),
       () => {
         const shown = JSON.stringify(node_name.slice(0, 80)) + (node_name === long ? "…" : "");
-        return `refused member ${shown} at ${at(240)}: the name is not a host name label (a-z, 0-9, -)`;
+        return `not taken as a node: member ${shown} at ${at(240)}: the name is not a host name label (a-z, 0-9, -)`;
       },
     ],
   ),
   [
     "an address outside the subnet",
     () => ({ node_name: "s9", advertise: "10.99.99.99:7946", tags: asBackend }),
-    () => `refused member "s9" at 10.99.99.99: nodes added by hand have an address in ${range()}`,
+    () =>
+      `not taken as a node: member "s9" at 10.99.99.99: nodes added by hand have an address in ${range()}`,
   ],
   [
     "a second balancer",
     () => ({ node_name: "hb", tags: { ...asBackend, role: "balancer" } }),
-    () => `refused member "hb" at ${at(240)}: the balancer is ha; there is one`,
+    () => `not taken as a node: member "hb" at ${at(240)}: the balancer is ha; there is one`,
   ],
 ];
 
@@ -137,8 +123,7 @@ test.each(rogues)("with the key and %s it is refused and logged", async (_what, 
   const container = await startRogue({ ...rogue(), encrypt_key: await key() });
   try {
     await eventually(PATIENCE_MS, async () => {
-      const lines = (await logOf(lab.container("ha"))).split("\n");
-      expect(lines).toContain(`configurator: ${refused()}`);
+      expect(await configuratorLog(lab)).toContain(refused());
     });
     await expectUntouched();
   } finally {
@@ -204,30 +189,4 @@ test("a setuid program of root's gives an application no rights", async () => {
   expect(own.exitCode).toBe(0);
   expect(own.stdout).not.toBe("0\n");
   expect(setuid).toEqual(own);
-});
-
-test("20 running containers whose agents start within a second: at most 4 applies", async () => {
-  const added = Array.from({ length: 20 }, (_, i) => `n${i + 1}`);
-  // s6 leaves a service alone that has this file.
-  const withoutAgent = (container: Docker.Container) =>
-    container.putArchive(archiveOf("down", ""), { path: "/etc/s6/serf" });
-  for (const name of added) await addByHand(lab, name, withoutAgent);
-  await Promise.all(
-    added.map((name) =>
-      eventually(PATIENCE_MS, () => inContainer(lab, name, "s6-svok", "/etc/s6/serf")),
-    ),
-  );
-  const applies = async () =>
-    (await logOf(lab.container("ha"))).split("\n").filter((line) => / applied by /.test(line));
-  const before = await applies();
-  const started = Date.now();
-  await Promise.all(added.map((name) => inContainer(lab, name, "s6-svc", "-u", "/etc/s6/serf")));
-  const took = Date.now() - started;
-  expect(await expectAgreement(lab)).toEqual([...added, ...names(2)]);
-  // What comes late to a settled cluster must not add an apply either.
-  await delay(5000);
-  const made = (await applies()).slice(before.length);
-  console.log(`agents started in ${took} ms; applies:\n${made.join("\n")}`);
-  expect(made.length).toBeLessThanOrEqual(4);
-  expect(made.every((line) => line.includes("applied by Runtime API"))).toBe(true);
 });

@@ -71,7 +71,7 @@ test("a version that never serves stops the roll; the others go on, the next goo
       const { code, output } = await lab.pulumi(...upArgs());
       expect({ attempt, code }).toEqual({ attempt, code: 1 });
       expect(output).toMatch(
-        /group1 .*\n.*error: s1's application ends again and again: exitcode 1; it said: Error: never starts/,
+        /group1 .*\n.*error: s1's application ends again and again: exitcode 1; it said: Error: never starts; see: docker logs \S+-s1\n/,
       );
     }
   });

@@ -4,7 +4,7 @@ import { stringify } from "yaml";
 import type { PushRequest } from "../../configurator/protocol/control";
 import { renderHaproxyConfig, type ProxyNode } from "../../haproxy/render";
 import { askConfigurator, type Outcome } from "../../configurator/client";
-import { withoutFrames } from "../../docker/engine";
+import { withoutFrames } from "../../docker/exec";
 import type { LabCheckout } from "./checkout";
 import { get, inContainer, portOf } from "./observe";
 
@@ -127,13 +127,12 @@ export const trigger = (lab: LabCheckout) =>
     ...["sh", "-c", "printf 's1\\t\\t\\t\\n' | serf-event"],
   );
 
-/** What the configurator has said so far. */
+/** What the configurator has said so far, without the time and the name of its service. */
 export async function configuratorLog(lab: LabCheckout): Promise<string[]> {
   const raw = await lab.container("ha").logs({ stdout: true, stderr: true });
   return withoutFrames(raw)
     .split("\n")
-    .filter((line) => line.startsWith("configurator: "))
-    .map((line) => line.replace("configurator: ", ""));
+    .flatMap((line) => /^\S+ \S+ +configurator: (.*)$/.exec(line)?.[1] ?? []);
 }
 
 /** All that follows from a declaration while its nodes serve. */

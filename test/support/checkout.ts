@@ -1,17 +1,25 @@
 import { execFile, execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import type Docker from "dockerode";
 import { STACK_LABEL } from "../../config/topology";
-import { connectEngine } from "../../docker/engine";
+import { connectDocker } from "../../docker/connect";
 import { findFreePorts, findFreeSubnet, type LabPorts } from "../../preflight/freePlaces";
 
 const original = resolve(__dirname, "../..");
 const run = promisify(execFile);
 
-export const engine = connectEngine();
+export const engine = connectDocker();
 
 /** Where a lab goes. */
 export interface LabHost {
@@ -83,8 +91,24 @@ export class LabCheckout {
   }
 
   configure(key: string, value: string | number): Promise<string> {
-    const secret = key === "statsPassword" ? ["--secret"] : [];
+    const secret = /Password$/.test(key) ? ["--secret"] : [];
     return this.succeed("config", "set", key, String(value), ...secret, "--stack", this.stack);
+  }
+
+  /** Changes a file of the copy while the work is done, and puts it back, also when that fails. */
+  async withEdit(
+    file: string,
+    change: (text: string) => string,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    const path = join(this.folder, file);
+    const before = readFileSync(path, "utf8");
+    writeFileSync(path, change(before));
+    try {
+      await work();
+    } finally {
+      writeFileSync(path, before);
+    }
   }
 
   /** Runs the launcher behind `npx pulumi` in the copy. */
@@ -117,6 +141,12 @@ export class LabCheckout {
   async scale(nodeCount: number): Promise<string> {
     await this.configure("nodeCount", nodeCount);
     return this.up();
+  }
+
+  /** For the next {@link up}. */
+  async setBalancers(count: 1 | 2): Promise<void> {
+    this.config.balancers = count;
+    await this.configure("balancers", count);
   }
 
   async output<T>(name: string): Promise<T> {

@@ -8,9 +8,17 @@ import type Docker from "dockerode";
 import { KEY_FILE } from "../../config/member";
 import { ROLE_LABEL, STACK_LABEL, planTopology } from "../../config/topology";
 import { renderHaproxyConfig, sortNodes, type ProxyNode } from "../../haproxy/render";
-import { describeContainer } from "../../cli/nodePlan";
+import { describeContainer } from "../../cli/handMade";
+import { poll } from "../../time/poll";
 import type { LabCheckout } from "./checkout";
-import { configOf, configOnDisk, inContainer, runningServers } from "./observe";
+import {
+  balancersOf,
+  configOf,
+  configOnDisk,
+  inContainer,
+  runningServers,
+  type BalancerView,
+} from "./observe";
 
 const LOOK_EVERY_MS = 200;
 const AGREE_WITHIN_MS = 30_000;
@@ -19,6 +27,11 @@ const AGREE_WITHIN_MS = 30_000;
 export interface Picture {
   /** Nodes whose containers run and are not paused. */
   present: string[];
+  /** By balancer, what is in it. */
+  balancers: Record<string, BalancerPicture>;
+}
+
+interface BalancerPicture {
   members: string[];
   folder: string[];
   servers: string[];
@@ -38,7 +51,7 @@ async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
   const running = await lab.host.engine.listContainers({ filters });
   const network = `${lab.config.namePrefix}heig`;
   const nodes = running
-    .filter(({ Labels }) => Labels[ROLE_LABEL] !== "balancer")
+    .filter(({ Labels }) => [undefined, "backend"].includes(Labels[ROLE_LABEL]))
     .map(({ Names, NetworkSettings }) => ({
       name: Names[0].slice(1 + String(lab.config.namePrefix).length),
       address: NetworkSettings.Networks[network].IPAddress,
@@ -47,61 +60,70 @@ async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
   return sortNodes(nodes);
 }
 
-/** haproxy.cfg as the renderer makes it of these nodes with the template in the lab's copy. */
-function renderedFor(lab: LabCheckout, nodes: readonly ProxyNode[]): string {
+/** haproxy.cfg of a balancer as the renderer makes it of these nodes with the template in the lab's copy. */
+function renderedFor(lab: LabCheckout, balancer: string, nodes: readonly ProxyNode[]): string {
   const template = readFileSync(join(lab.folder, "haproxy/haproxy.cfg.hbs"), "utf8");
-  return renderHaproxyConfig(template, planTopology(configOf(lab, 1)).proxy, nodes);
+  const { balancers } = planTopology(configOf(lab, 1));
+  const { proxy } = balancers.find(({ name }) => name === balancer)!;
+  return renderHaproxyConfig(template, proxy, nodes);
+}
+
+const sorted = (names: string[]) => sortNodes(names.map((name) => ({ name }))).map((it) => it.name);
+
+async function lookInto(lab: LabCheckout, balancer: BalancerView): Promise<BalancerPicture> {
+  const { members } = JSON.parse(
+    await inContainer(lab, balancer.name, "serf", "members", "-status=alive", "-format=json"),
+  ) as { members: { name: string }[] };
+  const folder = (await inContainer(lab, balancer.name, "ls", "/nodes"))
+    .split("\n")
+    .filter(Boolean);
+  const servers = Object.entries(await runningServers(lab, balancer));
+  return {
+    members: sorted(members.map(({ name }) => name)),
+    folder: sorted(folder.map((file) => file.replace(".yaml", ""))),
+    servers: sorted(servers.map(([name, state]) => `${name} ${state}`)),
+    file: await configOnDisk(lab, balancer),
+  };
 }
 
 async function look(lab: LabCheckout): Promise<Look> {
   const nodes = await presentNodes(lab);
   const present = nodes.map(({ name }) => name);
-  const { members } = JSON.parse(
-    await inContainer(lab, "ha", "serf", "members", "-status=alive", "-format=json"),
-  ) as { members: { name: string }[] };
-  const folder = (await inContainer(lab, "ha", "ls", "/nodes")).split("\n").filter(Boolean);
-  const servers = Object.entries(await runningServers(lab));
-  const actual = {
-    present,
-    members: sortNodes(members).map(({ name }) => name),
-    folder: sortNodes(folder.map((file) => ({ name: file.replace(".yaml", "") }))).map(
-      ({ name }) => name,
-    ),
-    servers: sortNodes(servers.map(([name, state]) => ({ name: `${name} ${state}` }))).map(
-      ({ name }) => name,
-    ),
-    file: await configOnDisk(lab),
-  };
+  const balancers = balancersOf(lab);
+  const members = sorted([...present, ...balancers.map(({ name }) => name)]);
+  const servers = present.map((name) => `${name} UP L7OK`);
+  const pictures = await Promise.all(
+    balancers.map(async (it) => [it.name, await lookInto(lab, it)] as const),
+  );
   return {
-    actual,
+    actual: { present, balancers: Object.fromEntries(pictures) },
     wanted: {
       present,
-      members: sortNodes([...nodes, { name: "ha" }]).map(({ name }) => name),
-      folder: present,
-      servers: present.map((name) => `${name} UP L7OK`),
-      file: renderedFor(lab, nodes),
+      balancers: Object.fromEntries(
+        balancers.map(({ name }) => [
+          name,
+          { members, folder: present, servers, file: renderedFor(lab, name, nodes) },
+        ]),
+      ),
     },
   };
 }
 
 /**
- * Waits until membership, /nodes, haproxy.cfg (byte for byte) and HAProxy's own list are those of
- * the nodes that run.
+ * Waits until membership, /nodes, haproxy.cfg (byte for byte) and HAProxy's own list in each balancer are
+ * those of the nodes that run.
  *
  * @returns the last look, which agrees unless the time was up
  */
 export async function awaitAgreement(lab: LabCheckout): Promise<Look> {
-  const deadline = Date.now() + AGREE_WITHIN_MS;
-  for (;;) {
-    try {
-      const last = await look(lab);
-      if (isDeepStrictEqual(last.actual, last.wanted) || Date.now() > deadline) return last;
-    } catch (error) {
-      // The balancer may be restarting.
-      if (Date.now() > deadline) throw error;
-    }
-    await delay(LOOK_EVERY_MS);
-  }
+  const last = await poll(
+    // The balancer may be restarting.
+    () => look(lab).catch((error: Error) => error),
+    (seen) => !(seen instanceof Error) && isDeepStrictEqual(seen.actual, seen.wanted),
+    { everyMs: LOOK_EVERY_MS, withinMs: AGREE_WITHIN_MS },
+  );
+  if (last instanceof Error) throw last;
+  return last;
 }
 
 /** The same as an assertion, in a test and without jest. @returns the names of the nodes that run */
@@ -135,7 +157,8 @@ export async function addByHand(
   const addition = { name, containerName: namePrefix + name, address };
   const place = { stack: lab.stack, namePrefix, network, containers: [], taken: [] };
   const container = await lab.host.engine.createContainer(describeContainer(addition, place));
-  const key = await lab.container("ha").getArchive({ path: KEY_FILE.path });
+  const [{ name: balancer }] = balancersOf(lab);
+  const key = await lab.container(balancer).getArchive({ path: KEY_FILE.path });
   await container.putArchive(key, { path: dirname(KEY_FILE.path) });
   await prepare(container);
   await container.start();

@@ -8,7 +8,16 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { LabCheckout } from "./checkout";
 import { addByHand, awaitAgreement, pauseNode } from "./cluster";
-import { eventually, get, inContainer, names, portOf, runningServers } from "./observe";
+import {
+  balancersOf,
+  CONFIG_PATH,
+  eventually,
+  get,
+  inContainer,
+  names,
+  portOf,
+  runningServers,
+} from "./observe";
 
 /** Limits of a fault; no GET may be lost unless there is an outage. */
 export interface Aims {
@@ -18,14 +27,22 @@ export interface Aims {
   outageMs?: number;
 }
 
+/**
+ * What ends a balancer at once goes through it, so that the trial knows when: requests that the balancer
+ * had accepted by then may go without an answer.
+ */
+export type Killing = <T>(kill: () => Promise<T>) => Promise<T>;
+
 export interface Fault {
   name: string;
   /** Declared nodes at its begin. */
   nodes: number;
+  /** Balancers at its begin; 1 without it. */
+  balancers?: 1 | 2;
   /** Before the load. */
   prepare?(lab: LabCheckout): Promise<unknown>;
   /** Under load; ends when the lab has come to terms with it. */
-  inject(lab: LabCheckout): Promise<unknown>;
+  inject(lab: LabCheckout, killing: Killing): Promise<unknown>;
   /** Under load. */
   heal?(lab: LabCheckout): Promise<unknown>;
   aims: Aims;
@@ -43,9 +60,12 @@ const INTERRUPTIONS = 3;
 /** Waits until containers, gossip, files and HAProxy agree again. */
 export async function settle(lab: LabCheckout): Promise<void> {
   const { actual, wanted } = await awaitAgreement(lab);
-  assert.deepEqual({ ...actual, file: "" }, { ...wanted, file: "" });
-  // Apart, as both texts are long.
-  assert.ok(actual.file === wanted.file, "haproxy.cfg is not the renderer's text for these nodes");
+  for (const [name, { file, ...others }] of Object.entries(actual.balancers)) {
+    const { file: wantedFile, ...wantedOthers } = wanted.balancers[name];
+    assert.deepEqual({ name, ...others }, { name, ...wantedOthers });
+    // Apart, as both texts are long.
+    assert.ok(file === wantedFile, `${name}'s haproxy.cfg is not the renderer's for these nodes`);
+  }
 }
 
 /** Has each of so many nodes answer that much later. */
@@ -149,8 +169,79 @@ const SICK_APPLICATION = `
 /** Runs as many at once as there are, and fails with the first. */
 const together = (...work: Promise<unknown>[]) => Promise.all(work);
 
-const restartedHa = async (lab: LabCheckout) => {
-  await settle(lab);
+/** A change of the balancers' image that changes nothing else. */
+const editHaImage = (lab: LabCheckout, mark = "new") =>
+  edit(lab, "images/ha/rootfs/etc/s6/haproxy/run", (text) => `${text}# ${mark}\n`);
+
+/** How long an update takes that replaces both balancers, about, ms. */
+const REPLACED_WITHIN_MS = 12_000;
+
+const first = (lab: LabCheckout) => balancersOf(lab)[0].name;
+
+/** What is tried with one balancer and with two, side by side. */
+const balancerFaults: (Omit<Fault, "nodes"> & { aimsOfTwo: Aims })[] = [
+  {
+    name: "haproxy killed by -9",
+    inject: (lab, killing) => killing(() => service(lab, first(lab), "-k", "haproxy")),
+    aims: { outageMs: 500 },
+    aimsOfTwo: {},
+  },
+  {
+    name: "docker restart ha",
+    inject: (lab) => lab.container("ha").restart({ t: 10 }),
+    aims: { outageMs: 3000 },
+    // The front: both come back by themselves.
+    aimsOfTwo: { outageMs: 5000 },
+  },
+  {
+    name: "a new ha image",
+    async inject(lab) {
+      const undo = editHaImage(lab);
+      await lab.up();
+      undo();
+    },
+    aims: { outageMs: 3000 },
+    aimsOfTwo: {},
+  },
+  {
+    name: "the template changed twice",
+    inject: (lab) => changeTemplate(lab, 2),
+    aims: {},
+    aimsOfTwo: {},
+  },
+];
+
+const twoBalancers = (name: string, inject: Fault["inject"], more: Partial<Fault> = {}): Fault => ({
+  ...{ name, nodes: 3, balancers: 2, inject, aims: {} },
+  ...more,
+});
+
+/** What happens to one of two balancers. */
+const ofOneBalancer = (name: string): Fault[] => {
+  const start = async (lab: LabCheckout) => restarted(lab, name);
+  return [
+    twoBalancers(
+      `docker kill ${name}`,
+      (lab, killing) => killing(() => lab.container(name).kill()),
+      { heal: start },
+    ),
+    twoBalancers(`docker stop ${name}`, (lab) => lab.container(name).stop({ t: 10 }), {
+      heal: start,
+    }),
+    twoBalancers(`docker restart ${name}`, (lab) => lab.container(name).restart({ t: 10 })),
+    twoBalancers(`configurator and agent of ${name} killed`, (lab) =>
+      service(lab, name, "-k", "configurator", "serf"),
+    ),
+    twoBalancers(
+      `docker pause ${name}`,
+      async (lab) => {
+        await pauseNode(lab, name);
+        await delay(HANG_MS);
+      },
+      // The kernel goes on to give it connections: those wait, and no others.
+      { heal: (lab) => lab.container(name).unpause(), aims: { slowestMs: HANG_MS + 500 } },
+    ),
+  ];
 };
 
 const rolling = (nodeCount: number): Fault => ({
@@ -227,7 +318,10 @@ export const FAULTS: Fault[] = [
     nodes: 3,
     async prepare(lab) {
       await inContainer(lab, "s2", "node", "-e", SICK_APPLICATION);
-      await inContainer(lab, "s2", "s6-svc", "-wR", "-r", "/etc/s6/app");
+      const pid = () => inContainer(lab, "s2", "s6-svstat", "-o", "pid", "/etc/s6/app");
+      const before = await pid();
+      await service(lab, "s2", "-r", "app");
+      await eventually(NOTICE_MS, async () => assert.notEqual(await pid(), before));
       await slowDown(lab, ["s2"], 0);
       await sees(lab, "s2", true);
     },
@@ -273,8 +367,9 @@ export const FAULTS: Fault[] = [
     nodes: 3,
     async inject(lab) {
       const common = ["serf", "serf/log", "join", "join/log"];
+      const balancer = [...common, "configurator", "configurator/log", "haproxy/log"];
       await together(
-        service(lab, "ha", "-k", ...common, "configurator", "configurator/log", "haproxy/log"),
+        ...balancersOf(lab).map(({ name }) => service(lab, name, "-k", ...balancer)),
         ...names(3).map((name) => service(lab, name, "-k", ...common, "app/log")),
       );
     },
@@ -360,29 +455,57 @@ export const FAULTS: Fault[] = [
     },
     aims: {},
   },
+  ...balancerFaults.map((fault) => ({ ...fault, nodes: 3 })),
+  ...balancerFaults.map(({ name, inject, heal, aimsOfTwo: aims }): Fault => ({
+    ...{ name: `${name}, two balancers`, nodes: 3, balancers: 2, inject, heal },
+    aims,
+  })),
+  ...["ha1", "ha2"].flatMap(ofOneBalancer),
+  twoBalancers("both balancers restarted in turn", async (lab) => {
+    for (const name of ["ha1", "ha2"]) {
+      await lab.container(name).restart({ t: 10 });
+      await settle(lab);
+    }
+  }),
+  twoBalancers("ha1 on a bad config by hand", async (lab, killing) => {
+    const script = `echo nonsense >>${CONFIG_PATH}`;
+    await inContainer(lab, "ha1", "s6-setuidgid", "haproxy", "sh", "-c", script);
+    await killing(() => service(lab, "ha1", "-k", "haproxy"));
+  }),
+  twoBalancers("up killed while it replaces the balancers", async (lab) => {
+    for (let i = 0; i < INTERRUPTIONS; i++) {
+      editHaImage(lab, `${i}`);
+      await killUp(lab, REPLACED_WITHIN_MS);
+      await repair(lab);
+    }
+    await lab.succeed("up", "--refresh", "--yes", "--skip-preview", "--stack", lab.stack);
+  }),
+  twoBalancers("up killed while it changes the template", async (lab) => {
+    const undo = edit(lab, "haproxy/haproxy.cfg.hbs", (text) => `# Changed\n${text}`);
+    for (let i = 0; i < INTERRUPTIONS; i++) {
+      await killUp(lab, REPLACED_WITHIN_MS);
+      await repair(lab);
+    }
+    undo();
+    await lab.succeed("up", "--refresh", "--yes", "--skip-preview", "--stack", lab.stack);
+  }),
   {
-    name: "haproxy killed by -9",
-    nodes: 3,
-    inject: (lab) => service(lab, "ha", "-k", "haproxy"),
-    heal: restartedHa,
-    aims: { outageMs: 500 },
-  },
-  {
-    name: "docker restart ha",
-    nodes: 3,
-    inject: (lab) => lab.container("ha").restart({ t: 10 }),
-    heal: restartedHa,
-    aims: { outageMs: 3000 },
-  },
-  {
-    name: "a new ha image",
+    name: "from one balancer to two",
     nodes: 3,
     async inject(lab) {
-      const undo = edit(lab, "images/ha/rootfs/etc/s6/haproxy/run", (text) => `${text}# new\n`);
+      await lab.setBalancers(2);
       await lab.up();
-      undo();
     },
-    heal: restartedHa,
-    aims: { outageMs: 3000 },
+    aims: { outageMs: 6000 },
+  },
+  {
+    name: "from two balancers to one",
+    nodes: 3,
+    balancers: 2,
+    async inject(lab) {
+      await lab.setBalancers(1);
+      await lab.up();
+    },
+    aims: { outageMs: 6000 },
   },
 ];

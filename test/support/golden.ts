@@ -14,7 +14,11 @@ export function goldenFile(nodeCount: number): string {
 
 /** haproxy.cfg as the program renders it for this configuration. */
 export function renderFor(config: LabConfig): string {
-  const { nodes, appPort, proxy } = planTopology(config);
+  const { nodes, appPort, balancers } = planTopology(config);
   const servers = nodes.map(({ name, address }) => ({ name, address, port: appPort }));
-  return renderHaproxyConfig(readFileSync("haproxy/haproxy.cfg.hbs", "utf8"), proxy, servers);
+  return renderHaproxyConfig(
+    readFileSync("haproxy/haproxy.cfg.hbs", "utf8"),
+    balancers[0].proxy,
+    servers,
+  );
 }

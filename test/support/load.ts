@@ -86,15 +86,25 @@ export async function underLoad(
   work: () => Promise<void>,
   options: LoadOptions = {},
 ): Promise<LoadResult> {
-  const load = new Load(Number(lab.config.httpPort), options);
+  return (await underLoads([Number(lab.config.httpPort)], work, options))[0];
+}
+
+/** The same at several ports of 127.0.0.1 at once, with as many requests at each. */
+export async function underLoads(
+  ports: readonly number[],
+  work: () => Promise<void>,
+  options: LoadOptions = {},
+): Promise<LoadResult[]> {
+  const loads = ports.map((port) => new Load(port, options));
+  const reach = (count: number) => Promise.all(loads.map((load) => load.reaches(count)));
   try {
-    await load.reaches(WARM_UP);
+    await reach(WARM_UP);
     await work();
-    await load.reaches(options.atLeast ?? 0);
+    await reach(options.atLeast ?? 0);
   } finally {
-    await load.stop();
+    await Promise.all(loads.map((load) => load.stop()));
   }
-  return load.result();
+  return loads.map((load) => load.result());
 }
 
 export function summarize(

@@ -2,9 +2,9 @@
 import { request } from "node:http";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import { setTimeout as sleep } from "node:timers/promises";
-import { runInContainer } from "../../docker/engine";
+import { runInContainer } from "../../docker/exec";
 import type { LabConfig } from "../../config/labConfig";
+import { poll } from "../../time/poll";
 import { renderFor } from "./golden";
 import type { LabCheckout } from "./checkout";
 
@@ -53,7 +53,22 @@ export async function inContainer(
 
 export const CONFIG_PATH = "/usr/local/etc/haproxy/haproxy.cfg";
 
-export const configOnDisk = (lab: LabCheckout) => inContainer(lab, "ha", "cat", CONFIG_PATH);
+/** A balancer of a lab, by its name, and the config key of its admin CLI's host port. */
+export interface BalancerView {
+  name: string;
+  adminPort: "adminPort" | "secondAdminPort";
+}
+
+export function balancersOf(lab: LabCheckout): BalancerView[] {
+  if (lab.config.balancers !== 2) return [{ name: "ha", adminPort: "adminPort" }];
+  return [
+    { name: "ha1", adminPort: "adminPort" },
+    { name: "ha2", adminPort: "secondAdminPort" },
+  ];
+}
+
+export const configOnDisk = (lab: LabCheckout, balancer = balancersOf(lab)[0]) =>
+  inContainer(lab, balancer.name, "cat", CONFIG_PATH);
 
 /** haproxy.cfg as the program previews it for so many nodes. */
 export function previewed(lab: LabCheckout, nodeCount: number): string {
@@ -73,17 +88,29 @@ export function configOf(lab: LabCheckout, nodeCount: number): LabConfig {
     httpPort: portOf(lab, "httpPort"),
     statsPort: portOf(lab, "statsPort"),
     adminPort: portOf(lab, "adminPort"),
+    balancers: Number(lab.config.balancers ?? 1),
+    secondStatsPort: portOf(lab, "secondStatsPort"),
+    secondAdminPort: portOf(lab, "secondAdminPort"),
     nodePorts: portOf(lab, "nodePorts"),
     serverTimeout: 1000,
     stickySessions: true,
     rollingSteps: 4,
+    orchestrator: (lab.config.orchestrator ?? "docker") as LabConfig["orchestrator"],
+    registry: String(lab.config.registry ?? ""),
+    registryUser: String(lab.config.registryUser ?? ""),
+    registryPassword: String(lab.config.registryPassword ?? ""),
+    placement: "",
+    publishMode: "host",
     readyTimeout: 60,
   };
 }
 
 /** The backend's servers in the running process, by its admin CLI as the host reaches it. */
-export async function runningServers(lab: LabCheckout): Promise<Record<string, string>> {
-  const cli = connect(portOf(lab, "adminPort"), "127.0.0.1");
+export async function runningServers(
+  lab: LabCheckout,
+  { adminPort } = balancersOf(lab)[0],
+): Promise<Record<string, string>> {
+  const cli = connect(portOf(lab, adminPort), "127.0.0.1");
   cli.write("show stat nodes 4 -1\n");
   const [header, ...rows] = (await text(cli)).trim().split("\n");
   const columns = header.replace("# ", "").split(",");
@@ -100,14 +127,15 @@ export async function identity(lab: LabCheckout, name: string) {
 }
 
 /** Tries again until an attempt succeeds; after so many ms the last one's error is the caller's. */
-export async function eventually<T>(patience: number, attempt: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + patience;
-  for (;;) {
+export async function eventually<T>(withinMs: number, attempt: () => Promise<T>): Promise<T> {
+  const look = async () => {
     try {
-      return await attempt();
+      return { value: await attempt() };
     } catch (error) {
-      if (Date.now() > deadline) throw error;
+      return { error: error as Error };
     }
-    await sleep(50);
-  }
+  };
+  const last = await poll(look, (seen) => seen.error === undefined, { everyMs: 50, withinMs });
+  if (last.error !== undefined) throw last.error;
+  return last.value;
 }

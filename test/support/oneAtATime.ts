@@ -20,7 +20,8 @@ export default async function waitForOtherRuns(): Promise<void> {
       if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
     }
     if (!hasSaid) console.error("… another run of the end-to-end tests is under way; waiting");
+    // Not by `once`, which would throw what a run that is killed leaves: a reset.
     const other = connect(PLACE).on("error", () => undefined);
-    await once(other.resume(), "close");
+    await new Promise<void>((resolve) => other.resume().once("close", () => resolve()));
   }
 }

@@ -12,7 +12,7 @@ const CATCH_UP_MS = 10_000;
 type Labels = Record<string, string>;
 
 /** Nodes added by hand have no role. */
-const isNode = (labels: Labels) => labels[ROLE_LABEL] !== "balancer";
+const isNode = (labels: Labels) => [undefined, "backend"].includes(labels[ROLE_LABEL]);
 
 /** What became of POSTs, as the nodes tell it. */
 export interface PostCount {

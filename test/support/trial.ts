@@ -1,9 +1,9 @@
 /** One fault on one lab under load, and what came of it. */
-import { withoutFrames } from "../../docker/engine";
+import { withoutFrames } from "../../docker/exec";
 import type { LabCheckout } from "./checkout";
-import { type Fault, settle, slowDown } from "./faults";
+import { type Fault, type Killing, settle, slowDown } from "./faults";
 import { longestGap, SHAPES, summarize, underLoad, type LoadResult } from "./load";
-import { names } from "./observe";
+import { balancersOf, names } from "./observe";
 import { PostWitness, type PostCount } from "./postWitness";
 
 export interface TrialOptions {
@@ -21,6 +21,8 @@ export interface Trial extends TrialOptions {
   terminations: Record<string, number>;
   /** Requests that HAProxy sent a second time, or to another server than the first. */
   retried: number;
+  /** When balancers were killed: from and to, ms since the load began. */
+  kills: [from: number, to: number][];
   /** When the parts of the trial began, ms since the load did. */
   marks: Record<string, number>;
   /** Why the fault itself could not be done as it should. */
@@ -38,6 +40,13 @@ export async function tryFault(
   await slowDown(lab, names(fault.nodes), delayMs);
   const witness = await PostWitness.watch(lab);
   const marks: Record<string, number> = {};
+  const kills: Trial["kills"] = [];
+  const killing: Killing = async (kill) => {
+    const from = Date.now();
+    const result = await kill();
+    kills.push([from, Date.now()]);
+    return result;
+  };
   const started = Date.now();
   let failure: string | undefined;
   const mark = (name: string) => (marks[name] = Date.now());
@@ -49,7 +58,7 @@ export async function tryFault(
     const load = await underLoad(
       lab,
       async () => {
-        await attempt("fault", async () => fault.inject(lab));
+        await attempt("fault", async () => fault.inject(lab, killing));
         await attempt("healing", async () => fault.heal?.(lab));
         await attempt("agreement", () => settle(lab));
         mark("over");
@@ -57,9 +66,10 @@ export async function tryFault(
       { atLeast },
     );
     for (const name in marks) marks[name] -= load.began;
+    for (const kill of kills) for (const i of [0, 1]) kill[i] -= load.began;
     const posts = await witness.count(load.exchanges);
     const log = await readHaproxyLog(lab, started);
-    return { ...options, fault, load, posts, ...log, marks, failure };
+    return { ...options, fault, load, posts, ...log, kills, marks, failure };
   } finally {
     witness.stop();
   }
@@ -73,13 +83,15 @@ function condense({ message }: Error): string {
 }
 
 /** What a trial did not reach of what has to be, and separately of what should be in time. */
-export function judge({ fault, load, posts, failure, delayMs }: Trial) {
+export function judge({ fault, load, posts, failure, delayMs, kills }: Trial) {
+  const { cut, inFlight } = countCut(load, kills);
   const { slowestMs, outageMs } = fault.aims;
   const slowest = Math.max(...SHAPES.map((shape) => summarize(load, shape).slowest));
   const gap = longestGap(load);
   const broken = [
     ...(failure ? [failure] : []),
-    ...(outageMs === undefined ? load.lost : []),
+    ...(outageMs === undefined && load.lost.length > cut ? load.lost : []),
+    ...(cut > inFlight ? [`${cut} GETs cut, ${inFlight} were in flight`] : []),
     ...posts.twice.map((id) => `POST ${id} reached nodes twice`),
   ];
   const late = [
@@ -90,7 +102,29 @@ export function judge({ fault, load, posts, failure, delayMs }: Trial) {
       ? [`${gap.toFixed(0)} ms without service, aim ${outageMs}`]
       : []),
   ];
-  return { broken, late, slowest, gap };
+  return { broken, late, slowest, gap, cut };
+}
+
+/** How a request ends whose connection does. */
+const CONNECTION_ENDED = ["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"];
+
+/**
+ * The GETs that a killed balancer had accepted and did not answer, and how many there were of which that
+ * can be said: the most that were under way at one time while it was killed.
+ */
+function countCut({ exchanges }: LoadResult, kills: Trial["kills"]) {
+  const gets = exchanges.filter(({ method }) => method === "GET");
+  let [cut, inFlight] = [0, 0];
+  for (const [from, to] of kills) {
+    const underWay = gets.filter(({ at, took }) => at <= to && at + took >= from);
+    cut += underWay.filter(
+      ({ lost }) => lost !== undefined && CONNECTION_ENDED.includes(lost),
+    ).length;
+    const at = (moment: number) =>
+      underWay.filter((one) => one.at <= moment && one.at + one.took >= moment).length;
+    inFlight += Math.max(...[from, ...underWay.map((one) => one.at)].map(at));
+  }
+  return { cut, inFlight };
 }
 
 /**
@@ -99,7 +133,8 @@ export function judge({ fault, load, posts, failure, delayMs }: Trial) {
  */
 async function readHaproxyLog(lab: LabCheckout, since: number) {
   const options = { stdout: true, stderr: true, since: Math.floor(since / 1000) } as const;
-  const text = withoutFrames(await lab.container("ha").logs(options));
+  const logs = balancersOf(lab).map(({ name }) => lab.container(name).logs(options));
+  const text = (await Promise.all(logs)).map(withoutFrames).join("\n");
   const terminations: Record<string, number> = {};
   let retried = 0;
   const line =

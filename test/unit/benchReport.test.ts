@@ -1,4 +1,11 @@
-import { quantile, toMarkdownTable, toSummary, toSvg, type Report } from "../../bench/report";
+import {
+  quantile,
+  toHtml,
+  toMarkdownTable,
+  toSummary,
+  toSvg,
+  type Report,
+} from "../../bench/report";
 
 test("a quantile is one of the values: the least that so many do not exceed", () => {
   const values = [5, 1, 4, 2, 3];
@@ -42,4 +49,28 @@ test("a plot is an SVG document with its title, its names and its categories", (
   expect(bars).toMatch(/^<svg [^]*<\/svg>$/);
   for (const text of ["A plot", "this lab", "another", "few", "many"]) expect(bars).toContain(text);
   for (const text of ["A plot", "this lab", "another", "nodes"]) expect(lines).toContain(text);
+});
+
+test("the page has each plot and table in it, and a missed aim stands out", () => {
+  const plot = { file: "p", title: "A plot", unit: "s", series: [], kind: "bars" as const };
+  const page = toHtml([
+    [
+      "A <section>",
+      {
+        comparisons: [
+          { figure: "f", own: "2 s", against: "1 s", ratio: "2×", aim: "< 1×", isMet: false },
+        ],
+        tables: [{ title: "All:", header: ["nodes"], rows: [[7]] }],
+        plots: [{ ...plot, categories: [] }],
+        notes: ["a note"],
+      },
+    ],
+  ]);
+  expect(page).toContain("<h2>A &#60;section&#62;</h2>");
+  expect(page).toContain(
+    '<tr class="missed"><td>f</td><td>2 s</td><td>1 s</td><td>2×</td><td>&#60; 1×</td><td>missed</td></tr>',
+  );
+  expect(page).toContain('<tr class=""><td>7</td></tr>');
+  expect(page.match(/<svg [^]*A plot[^]*<\/svg>/)).not.toBeNull();
+  expect(page).toContain("<li>a note");
 });

@@ -1,3 +1,4 @@
+import { LAB, SWARM_LAB } from "../support/labConfig";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
@@ -39,6 +40,12 @@ function problemsOf(config: LabConfig): string {
 test("the defaults are the lab's constants", () => {
   expect(checkConfig(defaults)).toEqual({
     stack: "dev",
+    orchestrator: "docker",
+    registry: "",
+    registryUser: "",
+    registryPassword: "",
+    placement: "",
+    publishMode: "host",
     nodeCount: 2,
     subnet: "192.168.42.0/24",
     namePrefix: "",
@@ -48,6 +55,9 @@ test("the defaults are the lab's constants", () => {
     httpPort: 80,
     statsPort: 1936,
     adminPort: 9999,
+    balancers: 1,
+    secondStatsPort: 1937,
+    secondAdminPort: 9998,
     nodePorts: 4000,
     serverTimeout: 1000,
     stickySessions: true,
@@ -133,6 +143,17 @@ test.each<[Partial<LabConfig>, string]>([
     ],
   ),
   [{ httpPort: 0 }, "httpPort: got 0, expected a port from 1 to 65535"],
+  [{ balancers: 0 }, "balancers: got 0, expected a number of balancers from 1 to 2"],
+  [{ balancers: 3 }, "balancers: got 3, expected a number of balancers from 1 to 2"],
+  [
+    { balancers: 2, secondStatsPort: 80 },
+    "secondStatsPort: got 80, expected a port that httpPort does not have: set one of the two to another port",
+  ],
+  [
+    { balancers: 2, secondAdminPort: 4001 },
+    "secondAdminPort: got 4001, expected a port outside the nodes' own 4000-4001",
+  ],
+  [{ balancers: 2, secondAdminPort: 0 }, "secondAdminPort: got 0, expected a port from 1 to 65535"],
   [{ adminPort: 65536 }, "adminPort: got 65536, expected a port from 1 to 65535"],
   [
     { statsPort: 80 },
@@ -277,8 +298,9 @@ test("a key that there is not is refused, with those that there are", () => {
     "docker:host": "another provider's",
   });
   const known =
-    "nodeCount, subnet, namePrefix, publishAddress, adminAddress, statsPassword, httpPort, statsPort, " +
-    "adminPort, nodePorts, serverTimeout, stickySessions, rollingSteps, readyTimeout";
+    "orchestrator, nodeCount, subnet, namePrefix, publishAddress, adminAddress, statsPassword, httpPort, statsPort, " +
+    "adminPort, balancers, secondStatsPort, secondAdminPort, nodePorts, serverTimeout, stickySessions, rollingSteps, " +
+    "readyTimeout, registry, registryUser, registryPassword, placement, publishMode";
   expect(stack).toBe("dev");
   expect(readConfig).toThrow(
     new Error(
@@ -286,5 +308,41 @@ test("a key that there is not is refused, with those that there are", () => {
         `  nodecount: there is no such key; there is ${known}\n` +
         `  nested.key: there is no such key; there is ${known}`,
     ),
+  );
+});
+
+test("a Swarm's configuration is refused with every key that does not fit it", () => {
+  expect(checkConfig(SWARM_LAB)).toBe(SWARM_LAB);
+  const bad = {
+    ...SWARM_LAB,
+    statsPassword: "",
+    balancers: 2,
+    nodePorts: 5000,
+    registry: "http://registry.test/",
+    registryUser: "",
+    registryPassword: "",
+    placement: "everywhere",
+    publishMode: "mesh" as LabConfig["publishMode"],
+  };
+  expect(() => checkConfig(bad)).toThrow(
+    new Error(
+      [
+        "nothing was changed, because",
+        'statsPassword: got "", expected 8 to 72 printable ASCII characters, because a Swarm opens the stats page on every address of its engines; set it with: npx pulumi config set --secret statsPassword',
+        'registry: got "http://registry.test/", expected the host, and port, of a registry that every engine of the Swarm reaches',
+        'registryUser: got "", expected the user who may push to the registry',
+        'registryPassword: got "", expected that user\'s password; set it with: npx pulumi config set --secret registryPassword',
+        'placement: got "everywhere", expected nothing, or a constraint such as node.labels.disk==ssd',
+        'publishMode: got "mesh", expected one of host, ingress',
+        "balancers: got 2, expected 1: a Swarm has a balancer on every engine",
+        "nodePorts: got 5000, expected 0: on a Swarm no node has a port of the host",
+      ].join("\n  "),
+    ),
+  );
+  // No port of its is at an address of the host that could be another one.
+  expect(listWarnings({ ...SWARM_LAB, adminAddress: "0.0.0.0" })).toEqual([]);
+  const unknown = { ...LAB, orchestrator: "nomad" as LabConfig["orchestrator"] };
+  expect(() => checkConfig(unknown)).toThrow(
+    'orchestrator: got "nomad", expected one of docker, swarm',
   );
 });

@@ -82,7 +82,10 @@ test.each([
 ])("the digest of %s is the one that the official plugin recorded", (name, expected) => {
   const folder = mkdtempSync(join(tmpdir(), "build-context-"));
   const dockerfile = join(folder, "Dockerfile");
-  copyFileSync(join(__dirname, "..", "e2e", "recorded", "images", name, "Dockerfile"), dockerfile);
+  copyFileSync(
+    join(__dirname, "..", "support", "recorded", "images", name, "Dockerfile"),
+    dockerfile,
+  );
   // As it was when it was recorded; a checkout's modes follow the umask.
   chmodSync(dockerfile, 0o644);
   expect(digestContext({ folder, dockerfile })).toBe(expected);

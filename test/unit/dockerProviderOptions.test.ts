@@ -3,13 +3,13 @@ import type Docker from "dockerode";
 import {
   CONTAINER,
   ContainerInputs,
-  parseDuration,
   toContainerState,
   toCreateOptions,
   toEndpoint,
   toUpdateOptions,
   toUploadedFile,
 } from "../../providers/docker/containerOptions";
+import { parseDuration } from "../../providers/docker/duration";
 import { network, NetworkInputs, toNetworkOptions } from "../../providers/docker/network";
 import { checkInputs } from "../../providers/docker/properties";
 
@@ -109,6 +109,12 @@ test.each<[string, Partial<ContainerInputs>, object, object]>([
     { volumes: [{ volumeName: "v", containerPath: "/a" }] },
     { Volumes: { "/a": {} } },
     { Binds: ["v:/a:rw"] },
+  ],
+  [
+    "another container's network, and one with a kernel setting of its own",
+    { networkMode: "container:1", sysctls: { "net.ipv4.tcp_migrate_req": "1" } },
+    {},
+    { NetworkMode: "container:1", Sysctls: { "net.ipv4.tcp_migrate_req": "1" } },
   ],
   [
     "logs and health",
@@ -222,7 +228,7 @@ test("asks the engine for a network", () => {
 });
 
 test("a network of the official plugin's, read here, is one that it takes back", async () => {
-  const file = "test/e2e/recorded/state-resources.json";
+  const file = "test/support/recorded/state-resources.json";
   const resources = JSON.parse(readFileSync(file, "utf8")) as {
     id: string;
     type: string;

@@ -230,13 +230,17 @@ test("a planned state has the inputs without notes, and what is not known yet", 
 test.each<[string, Values, string]>([
   ["pushing", { skipPush: false }, `property "skipPush: false" ${install}`],
   ["building in a preview", { buildOnPreview: true }, `property "buildOnPreview: true" ${install}`],
-  ["a registry", { registry: {} }, `property "registry" ${install}`],
+  [
+    "a registry without a password",
+    { registry: { server: "r", username: "u" } },
+    'property "registry.password" is required',
+  ],
   ["a cache", { build: { cacheFrom: {} } }, `property "build.cacheFrom" ${install}`],
   [
     "a Dockerfile that is not there",
-    { build: { context: "test/e2e/recorded/images/base", dockerfile: "Dockerfile" } },
+    { build: { context: "test/support/recorded/images/base", dockerfile: "Dockerfile" } },
     `there is no Dockerfile "Dockerfile" in ${process.cwd()}; ` +
-      'try setting "dockerfile" to "test/e2e/recorded/images/base/Dockerfile"',
+      'try setting "dockerfile" to "test/support/recorded/images/base/Dockerfile"',
   ],
 ])("an image refuses %s", (_, values, reason) => {
   const { failures } = checkImage({ imageName: "i", skipPush: true, ...values });

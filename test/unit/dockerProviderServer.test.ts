@@ -1,4 +1,4 @@
-/** The provider protocol over the wire, as the engine speaks it with a plugin's process. */
+/** The provider protocol over the wire, as the Pulumi engine speaks it with a plugin's process. */
 import { ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -16,20 +16,22 @@ import { UNKNOWN, hasUnknown, isUnknown } from "../../providers/pluginServer";
 const urn = "urn:pulumi:dev::project::my:index:Parent$test:index:Thing::a::name";
 let plugin: ChildProcess;
 let client: ResourceProviderClient;
-let engine: grpc.Server;
+let pulumiEngine: grpc.Server;
 const logged: LogRequest.AsObject[] = [];
 
 beforeAll(async () => {
-  engine = new grpc.Server();
-  engine.addService(EngineService, {
+  pulumiEngine = new grpc.Server();
+  pulumiEngine.addService(EngineService, {
     log: (call: { request: LogRequest }, callback: grpc.sendUnaryData<Empty>) => {
       logged.push(call.request.toObject());
       callback(null, new Empty());
     },
   });
   const port = await new Promise<number>((resolve, reject) =>
-    engine.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
-      error ? reject(error) : resolve(bound),
+    pulumiEngine.bindAsync(
+      "127.0.0.1:0",
+      grpc.ServerCredentials.createInsecure(),
+      (error, bound) => (error ? reject(error) : resolve(bound)),
     ),
   );
   plugin = spawn(process.execPath, [
@@ -45,7 +47,7 @@ beforeAll(async () => {
 
 afterAll(() => {
   plugin.kill("SIGKILL");
-  engine.forceShutdown();
+  pulumiEngine.forceShutdown();
 });
 
 type Unary = (
@@ -77,7 +79,7 @@ test("says its version", async () => {
   });
 });
 
-test("leaves secrets to the engine and takes part in previews", async () => {
+test("leaves secrets to the Pulumi engine and takes part in previews", async () => {
   const response = await call<rpc.ConfigureResponse>("configure", new rpc.ConfigureRequest());
   expect(response.toObject()).toMatchObject({ acceptsecrets: false, supportspreview: true });
 });
@@ -174,7 +176,7 @@ test("names the types it has when asked for another", async () => {
   });
 });
 
-test("when the engine is gone, a call under way is taken back and the process ends", async () => {
+test("when the Pulumi engine is gone, a call under way is taken back and the process ends", async () => {
   const outcome = create({ hang: true }).catch((error: grpc.ServiceError) => error.details);
   await new Promise((resolve) => setTimeout(resolve, 100));
   plugin.stdin!.end();

@@ -24,6 +24,7 @@ const state: HaproxyConfigProperties = {
       hardStopSeconds: 30,
       stickySessions: true,
       statsAuth: false,
+      byName: false,
     },
     nodes: [],
     handMade: { range: "10.20.30.224/27", port: 3000 },

@@ -1,7 +1,7 @@
 import type Docker from "dockerode";
 import { HAND_LABEL } from "../../config/member";
 import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
-import { requireBalancer } from "../../cli/lab";
+import { requireBalancers } from "../../cli/lab";
 import {
   chooseImages,
   describeLab,
@@ -31,14 +31,17 @@ const info = (
     Names: [`/${name}`],
     State: state,
     Labels: { [STACK_LABEL]: stack, ...labels },
+    HostConfig: { NetworkMode: on.startsWith("container:") ? on : "x-heig" },
     NetworkSettings: {
-      Networks: {
-        "x-heig": {
-          NetworkID: on,
-          IPAddress: given || (state === "running" ? pinned : ""),
-          IPAMConfig: pinned ? { IPv4Address: pinned } : undefined,
-        },
-      },
+      Networks: on.startsWith("container:")
+        ? {}
+        : {
+            "x-heig": {
+              NetworkID: on,
+              IPAddress: given || (state === "running" ? pinned : ""),
+              IPAMConfig: pinned ? { IPv4Address: pinned } : undefined,
+            },
+          },
     },
   }) as unknown as Docker.ContainerInfo;
 
@@ -109,15 +112,15 @@ const balancer = { containerName: "x-ha", role: "balancer", state: "running" } a
 const labWith = (...containers: LabContainer[]) => ({ stack: "dev", containers }) as Lab;
 
 test("a balancer that does not run is named with what to do", () => {
-  expect(requireBalancer(labWith(balancer))).toBe(balancer);
-  expect(() => requireBalancer(labWith({ ...balancer, state: "exited" }))).toThrow(
+  expect(requireBalancers(labWith(balancer))).toEqual([balancer]);
+  expect(() => requireBalancers(labWith({ ...balancer, state: "exited" }))).toThrow(
     "the balancer of stack dev does not run, its container x-ha is exited; " +
       "start it with: npx pulumi up --refresh --stack dev",
   );
-  expect(() => requireBalancer(labWith({ ...balancer, state: "paused" }))).toThrow(
+  expect(() => requireBalancers(labWith({ ...balancer, state: "paused" }))).toThrow(
     "its container x-ha is paused; start it with: docker unpause x-ha",
   );
-  expect(() => requireBalancer(labWith())).toThrow(
+  expect(() => requireBalancers(labWith())).toThrow(
     "the balancer of stack dev is gone; make it again with: npx pulumi up --refresh --stack dev",
   );
 });
@@ -136,23 +139,35 @@ test("columns stand below each other", () => {
 
 const lab = [network(OURS, "x-heig", "10.20.30.0/24"), network("theirs", "heig", "10.20.40.0/24")];
 
+const front = info("x-ha", { [ROLE_LABEL]: "front" });
+
 test.each<[string, Docker.ContainerInfo, string | undefined]>([
   ["a recorded one, wherever it is", info("recorded", {}, { on: "theirs" }), "recorded"],
   ["a node added by hand", info("x-s9", HAND("s9")), "byHand"],
   ["the same before its first start", info("x-s9", HAND("s9"), { on: "" }), "byHand"],
   ["one that an interrupted update left", info("x-s3", ROLE), "left"],
   ["one that bears just the image's label", info("x-s3", {}), undefined],
+  [
+    "a balancer in the network of a front there",
+    info("x-ha1", ROLE, { on: "container:id-x-ha" }),
+    "left",
+  ],
+  [
+    "one in the network of a container that is gone",
+    info("x-ha1", ROLE, { on: "container:gone" }),
+    undefined,
+  ],
   ["another stack's on that network", info("x-s3", ROLE, { stack: "other" }), undefined],
   ["that of another checkout's lab", info("x-s3", ROLE, { on: "theirs" }), undefined],
   ["its node added by hand", info("x-s9", HAND("s9"), { on: "theirs" }), undefined],
 ])("whose is %s?", (_, container, claim) => {
   const recorded = { urn: "urn:pulumi:dev::lab::container::s1", type: "…", id: "id-recorded" };
   const resources = [...deployment.resources, recorded];
-  expect(judgeOwnership("dev", { resources }, lab).claimOf(container)).toBe(claim);
+  expect(judgeOwnership("dev", { resources }, lab, [front]).claimOf(container)).toBe(claim);
 });
 
 test("without a state nothing is a stack's own", () => {
-  const { claimOf, isOwnNetwork } = judgeOwnership("dev", {}, lab);
+  const { claimOf, isOwnNetwork } = judgeOwnership("dev", {}, lab, []);
   expect(claimOf(info("x-s3", ROLE))).toBeUndefined();
   expect(isOwnNetwork(OURS)).toBe(false);
 });

@@ -1,19 +1,15 @@
+import { once } from "node:events";
 import { request } from "node:http";
 import { followLab } from "../../cli/live/follow";
-import {
-  advance,
-  type Input,
-  type LabState,
-  type LabView,
-  NOTHING_YET,
-  viewOf,
-} from "../../cli/live/model";
+import { advance, type Input, type LabState, NOTHING_YET } from "../../cli/live/model";
 import { LiveServer } from "../../cli/live/server";
 import { drawText } from "../../cli/live/terminal";
+import { type LabStates, type LabView, viewOf } from "../../cli/live/view";
 import { readPort } from "../../cli/live";
 import { watchConfigurator } from "../../configurator/client";
 import type { Happening, Sample, Views, WatchReply } from "../../configurator/protocol/watch";
 import { diffLines, Watch } from "../../configurator/watch";
+import type { Lab } from "../../state/inventory";
 
 jest.mock("../../configurator/client");
 jest.mock("../../configurator/haproxyProcess", () => ({
@@ -51,7 +47,7 @@ const announce = (ms: number, name: string, boot: string) =>
   event(ms, { what: "gossip", event: "announce", members: [{ name, boot }] });
 
 const after = (...inputs: Input[]) => inputs.reduce(advance, NOTHING_YET);
-const view = (...inputs: Input[]): LabView => viewOf("dev", after(connected, ...inputs));
+const view = (...inputs: Input[]): LabView => viewOf("dev", { ha: after(connected, ...inputs) });
 
 test("the whole picture of a lab under load", () => {
   const inputs = [
@@ -64,8 +60,12 @@ test("the whole picture of a lab under load", () => {
   expect(view(...inputs)).toEqual({
     stack: "dev",
     at: NOON + 1000,
-    connection: { isUp: true, reason: "", since: NOON },
-    balancer: { rate: 40, errorRate: 0, sessions: 1, requests: 140, health: "up" },
+    balancers: [
+      {
+        ...{ name: "ha", connection: { isUp: true, reason: "", since: NOON }, health: "up" },
+        ...{ rate: 40, errorRate: 0, sessions: 1, requests: 140 },
+      },
+    ],
     nodes: [
       {
         ...{ name: "s1", hue: 353, address: "10.0.0.1", ...common },
@@ -116,8 +116,8 @@ test.each<[string, [ms: number, requests: number][], number]>([
   ],
 ])("requests a second: %s", (_, samples, rate) => {
   const inputs = samples.map(([ms, requests]) => sample(ms, requests, server("s1", requests)));
-  const { balancer, nodes } = view({ views }, ...inputs);
-  expect([balancer.rate, nodes[0].rate]).toEqual([rate, rate]);
+  const { balancers, nodes } = view({ views }, ...inputs);
+  expect([balancers[0].rate, nodes[0].rate]).toEqual([rate, rate]);
 });
 
 test.each<[string, Partial<Views>, ServerSample[], Partial<LabView["nodes"][number]>[]]>([
@@ -156,8 +156,8 @@ test("a reload is no outage, a second without an answer is one", () => {
   const silent = (ms: number): Input => ({ sample: { at: NOON + ms, servers: [] } });
   const serving = [{ views }, sample(0, 1, server("s1", 1))];
   const healths = (...more: Input[]) => {
-    const { balancer, nodes } = view(...serving, ...more);
-    return [balancer.health, nodes[0].health];
+    const { balancers, nodes } = view(...serving, ...more);
+    return [balancers[0].health, nodes[0].health];
   };
   expect(healths(silent(250), silent(900))).toEqual(["up", "up"]);
   expect(healths(silent(250), silent(1000))).toEqual(["down", "up"]);
@@ -247,11 +247,8 @@ describe("in a terminal", () => {
   test("colours say the same, and a lost balancer is said", () => {
     const lines = drawText(shown, { ...plain, isColoured: true });
     expect(lines.slice(3, 5).map((line) => line.slice(0, 7))).toEqual(["\x1b[32ms1", "\x1b[31ms2"]);
-    const lost = viewOf(
-      "dev",
-      after(connected, { connected: false, reason: "gone", at: NOON + 5 }),
-    );
-    expect(drawText(lost, plain)[0]).toBe("stack dev: no word from the balancer: gone");
+    const lost = view({ connected: false, reason: "gone", at: NOON + 5 });
+    expect(drawText(lost, plain)[0]).toBe("stack dev: no word from ha: gone");
   });
 });
 
@@ -290,6 +287,97 @@ test("a watcher is told what was, what is, and what comes, until it ends", async
   expect(what).toEqual(["before", "views", "views", "views", "while"]);
 });
 
+describe("two balancers", () => {
+  const both = (first: Input[], second: Input[]) =>
+    viewOf("dev", { ha1: after(connected, ...first), ha2: after(connected, ...second) });
+
+  test("their traffic is added, and where they differ both words stand", () => {
+    const shown = both(
+      [
+        { views },
+        sample(0, 0, server("s1", 0), server("s2", 0)),
+        sample(1000, 30, server("s1", 20, { sessions: 1 }), server("s2", 10)),
+      ],
+      [
+        { views: { ...views, members: [member("s1")] } },
+        sample(0, 0, server("s1", 0), server("s2", 0)),
+        sample(1000, 4, server("s1", 4), server("s2", 0, { status: "DOWN", check: "L4CON" })),
+      ],
+    );
+    const connection = { isUp: true, reason: "", since: NOON };
+    const balancer = { connection, errorRate: 0, sessions: 1, health: "up" };
+    expect(shown.balancers).toEqual([
+      { name: "ha1", ...balancer, rate: 30, requests: 30 },
+      { name: "ha2", ...balancer, rate: 4, requests: 4 },
+    ]);
+    expect(shown.nodes).toEqual([
+      {
+        ...{ name: "s1", hue: 353, address: "10.0.0.1", origin: "declared", gossip: "alive" },
+        ...{ status: "UP", check: "L7OK", health: "up" },
+        ...{ rate: 24, errorRate: 0, sessions: 1, requests: 24 },
+      },
+      {
+        ...{ name: "s2", hue: 130, address: "10.0.0.2", origin: "declared", gossip: "alive / -" },
+        ...{ status: "UP / DOWN", check: "L7OK / L4CON", health: "partly" },
+        ...{ rate: 10, errorRate: 0, sessions: 0, requests: 10 },
+      },
+    ]);
+  });
+
+  test("one that does not answer has no word on the nodes", () => {
+    const there = [{ views }, sample(0, 0, server("s1", 0), server("s2", 0))];
+    const gone: Input = { connected: false, reason: "gone", at: NOON + 5 };
+    const shown = both(there, [...there, gone]);
+    expect(shown.nodes.map(({ name, status, health }) => [name, status, health])).toEqual([
+      ["s1", "UP", "up"],
+      ["s2", "UP", "up"],
+    ]);
+    expect(drawText(shown, { columns: 80, rows: 9, isColoured: false })[0]).toBe(
+      "stack dev: 2 of 2 nodes up, 0.0 requests/s; no word from ha2: gone",
+    );
+  });
+
+  test("what both tell is one event; what one tells has its name", () => {
+    const change = { what: "apply" as const, ms: 5, reason: "push", change: "text", diff: [] };
+    const shown = both(
+      [announce(100, "s3", "boot"), event(900, { ...change, way: "reload" })],
+      [announce(150, "s3", "boot"), event(300, { what: "note", text: "refused x" })],
+    );
+    expect(shown.events.map(({ at, text }) => [at - NOON, text])).toEqual([
+      [900, "ha1: applied by reload in 5 ms: text"],
+      [300, "ha2: refused x"],
+      [100, "announce s3"],
+      [0, "the balancer answers"],
+    ]);
+    expect(shown.applies.map(({ balancer, way }) => [balancer, way])).toEqual([["ha1", "reload"]]);
+  });
+
+  test("a node has arrived once both have it", () => {
+    const empty = sample(0, 0);
+    const change = { way: "Runtime API" as const, ms: 5, reason: "announce", diff: [] };
+    const applied = (ms: number) => event(ms, { what: "apply", change: "+s3", ...change });
+    const first = [
+      empty,
+      announce(100, "s3", "boot"),
+      applied(120),
+      sample(300, 1, server("s3", 1)),
+    ];
+    const second = [empty, announce(150, "s3", "boot"), applied(190)];
+    const arrivalsOf = (...more: Input[]) => both(first, [...second, ...more]).arrivals;
+    const arrived = { name: "s3", hue: 268, at: NOON + 100, applied: 90 };
+    expect(arrivalsOf()).toEqual([{ ...arrived, serving: undefined, requested: 200 }]);
+    expect(arrivalsOf(sample(400, 0, server("s3", 0)))).toEqual([
+      { ...arrived, serving: 300, requested: 200 },
+    ]);
+  });
+});
+
+/** A lab with these balancers. */
+const labWith = (...names: string[]) =>
+  ({
+    containers: names.map((name) => ({ name, containerName: `x-${name}`, role: "balancer" })),
+  }) as Lab;
+
 test("a lab is followed through its balancer's restarts", async () => {
   const end = new AbortController();
   const told: string[] = [];
@@ -305,12 +393,39 @@ test("a lab is followed through its balancer's restarts", async () => {
       end.abort();
       return "";
     });
-  const onChange = ({ connection }: LabState) =>
+  const onChange = ({ ha: { connection } }: LabStates) =>
     told.push(connection.isUp ? "up" : connection.reason);
-  await followLab("ha", onChange, end.signal);
+  await followLab(() => Promise.resolve(labWith("ha")), onChange, end.signal);
   const gone = "the configurator went away";
   expect([...new Set(told)]).toEqual(["up", gone]);
   expect(told.at(-1)).toBe("up");
+});
+
+test("and when two balancers take the place of one, one after the other", async () => {
+  const end = new AbortController();
+  const balancers = ["ha1", "ha2"].map((name) => member(name, { role: "balancer" }));
+  let names = ["ha"];
+  jest.mocked(watchConfigurator).mockImplementation(async (container, onReply, signal) => {
+    if (container === "x-ha") {
+      if (names.includes("ha2")) throw new Error("there is no such container");
+      names = ["ha2"];
+      onReply({ views });
+      return "it went away";
+    }
+    names = ["ha1", "ha2"];
+    onReply({ views: { ...views, members: balancers } });
+    if (!signal.aborted) await once(signal, "abort");
+    return "it was not followed any more";
+  });
+  const told: string[] = [];
+  const onChange = (states: LabStates) => {
+    const isUp = ([, { connection }]: [string, LabState]) => connection.isUp;
+    const up = Object.entries(states).filter(isUp);
+    told.push(up.map(([name]) => name).join(" "));
+    if (up.length === 2) end.abort();
+  };
+  await followLab(() => Promise.resolve(labWith(...names)), onChange, end.signal);
+  expect([...new Set(told)].filter(Boolean)).toEqual(["ha", "ha2", "ha1 ha2"]);
 });
 
 describe("the server", () => {

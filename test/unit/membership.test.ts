@@ -6,6 +6,7 @@ import { isInNetwork } from "../../config/subnet";
 import { NODE_NAME, type ProxyNode, renderHaproxyConfig } from "../../haproxy/render";
 import {
   checkable,
+  correctStatus,
   decideNodes,
   type Decision,
   type Evidence,
@@ -29,25 +30,32 @@ const byHand = (hand: ProxyNode, change: Partial<Member> = {}) =>
 const balancer = member(node("ha", 42), { role: "balancer" });
 
 /** Evidence as a test writes it down; what is not said is as with s1 and s2 declared and settled. */
-interface Scene extends Partial<Omit<Evidence, "memory" | "health" | "isLost" | "stays">> {
-  memory?: Partial<Evidence["memory"]>;
+interface Scene extends Partial<Omit<Evidence, "departures" | "health" | "isLost" | "stays">> {
+  departures?: Partial<Evidence["departures"]>;
   health?: Record<string, Health>;
   lost?: string[];
   staying?: string[];
 }
 
-function decide({ memory, health = {}, lost = [], staying = [], ...evidence }: Scene): Decision {
+function decide({
+  departures,
+  health = {},
+  lost = [],
+  staying = [],
+  ...evidence
+}: Scene): Decision {
   const checks = new Map(Object.entries(health));
   return decideNodes({
     declaration: { nodes: [s1, s2], handMade },
     members: [balancer, member(s1), member(s2)],
     announced: [],
-    memory: { left: {}, superseded: {}, absent: [], ...memory },
+    departures: { left: {}, superseded: {}, absent: [], ...departures },
     previous: [s1, s2],
     health: (name) => checks.get(name) ?? "unknown",
     isLost: (name) => lost.includes(name),
     stays: (name) => staying.includes(name),
-    self: "ha",
+    isOpen: false,
+    balancers: ["ha"],
     ...evidence,
   });
 }
@@ -55,20 +63,20 @@ function decide({ memory, health = {}, lost = [], staying = [], ...evidence }: S
 /** What is decided while nothing happens. */
 const settled: Decision = {
   nodes: [s1, s2],
-  memory: { left: {}, superseded: {}, absent: [] },
+  departures: { left: {}, superseded: {}, absent: [] },
   refused: [],
   unsure: [],
 };
 const S1_GONE: Partial<Decision> = {
   nodes: [s2],
-  memory: { ...settled.memory, absent: ["s1"] },
+  departures: { ...settled.departures, absent: ["s1"] },
 };
 
 describe("a declared node", () => {
   test.each<[string, Scene, Partial<Decision>]>([
     ["alive is in", {}, {}],
     ["alive is in whatever the check says", { health: { s1: "down" }, lost: ["s1"] }, {}],
-    ["alive again is in again", { previous: [s2], memory: { absent: ["s1"] } }, {}],
+    ["alive again is in again", { previous: [s2], departures: { absent: ["s1"] } }, {}],
     [
       "never heard of is in from its declaration on",
       { members: [balancer], previous: [] },
@@ -76,7 +84,7 @@ describe("a declared node", () => {
     ],
     [
       "only announced is in",
-      { members: [balancer, member(s2)], announced: [member(s1)], memory: { absent: ["s1"] } },
+      { members: [balancer, member(s2)], announced: [member(s1)], departures: { absent: ["s1"] } },
       {},
     ],
     ["that left is out", { members: [member(s1, { status: "left" }), member(s2)] }, S1_GONE],
@@ -84,20 +92,20 @@ describe("a declared node", () => {
       "that said it leaves, and is leaving, is out",
       {
         members: [member(s1, { status: "leaving" }), member(s2)],
-        memory: { left: { s1: "b1" } },
+        departures: { left: { s1: "b1" } },
         health: { s1: "serving" },
       },
-      { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
+      { ...S1_GONE, departures: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
     ],
     [
       "that is leaving without a leave of its own is in again if it serves",
       {
         members: [member(s1, { status: "leaving" }), member(s2)],
-        memory: { left: { s1: "b0" }, absent: ["s1"] },
+        departures: { left: { s1: "b0" }, absent: ["s1"] },
         previous: [s2],
         health: { s1: "serving" },
       },
-      { memory: { ...settled.memory, left: { s1: "b0" } }, unsure: ["s1"] },
+      { departures: { ...settled.departures, left: { s1: "b0" } }, unsure: ["s1"] },
     ],
     [
       "that is leaving without a leave is out when it has been down for long",
@@ -111,17 +119,17 @@ describe("a declared node", () => {
     ],
     [
       "that said it leaves is out before gossip knows",
-      { memory: { left: { s1: "b1" } }, health: { s1: "serving" } },
+      { departures: { left: { s1: "b1" } }, health: { s1: "serving" } },
       {
         ...S1_GONE,
-        memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] },
+        departures: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] },
         unsure: ["s1"],
       },
     ],
     [
       "that lives and serves on for longer than a stop takes never said that it leaves, and is in",
       {
-        memory: { left: { s1: "b1" }, absent: ["s1"] },
+        departures: { left: { s1: "b1" }, absent: ["s1"] },
         previous: [s2],
         health: { s1: "serving" },
         staying: ["s1"],
@@ -132,47 +140,47 @@ describe("a declared node", () => {
       "that left is out although it serves for longer than a stop takes: its stop is a slow one",
       {
         members: [member(s1, { status: "left" }), member(s2)],
-        memory: { left: { s1: "b1" }, absent: ["s1"] },
+        departures: { left: { s1: "b1" }, absent: ["s1"] },
         health: { s1: "serving" },
         staying: ["s1"],
       },
-      { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
+      { ...S1_GONE, departures: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
     ],
     [
       "that failed after it said it leaves is out although it serves on",
       {
         members: [member(s1, { status: "failed" }), member(s2)],
-        memory: { left: { s1: "b1" }, absent: ["s1"] },
+        departures: { left: { s1: "b1" }, absent: ["s1"] },
         health: { s1: "serving" },
         staying: ["s1"],
       },
-      { ...S1_GONE, memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
+      { ...S1_GONE, departures: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] } },
     ],
     [
       "that said it leaves is out however late its announcement is",
-      { memory: { left: { s1: "b1" } }, announced: [member(s1)] },
+      { departures: { left: { s1: "b1" } }, announced: [member(s1)] },
       {
         ...S1_GONE,
-        memory: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] },
+        departures: { left: { s1: "b1" }, superseded: {}, absent: ["s1"] },
         unsure: ["s1"],
       },
     ],
     [
       "whose earlier run left is in",
-      { memory: { left: { s1: "b0" } } },
-      { memory: { ...settled.memory, left: { s1: "b0" } } },
+      { departures: { left: { s1: "b0" } } },
+      { departures: { ...settled.departures, left: { s1: "b0" } } },
     ],
     [
       "that announced a new run is in before gossip knows, however late the leave of the old is",
-      { announced: [member(s1, { boot: "b2" })], memory: { left: { s1: "b1" } } },
-      { memory: { ...settled.memory, left: { s1: "b1" } } },
+      { announced: [member(s1, { boot: "b2" })], departures: { left: { s1: "b1" } } },
+      { departures: { ...settled.departures, left: { s1: "b1" } } },
     ],
     [
       "that announced a new run is in while gossip has the old run's end",
       {
         members: [member(s1, { status: "left" }), member(s2)],
         announced: [member(s1, { boot: "b2" })],
-        memory: { absent: ["s1"] },
+        departures: { absent: ["s1"] },
       },
       {},
     ],
@@ -195,7 +203,7 @@ describe("a declared node", () => {
       {
         members: [member(s1, { status: "failed" }), member(s2)],
         health: { s1: "serving" },
-        memory: { absent: ["s1"] },
+        departures: { absent: ["s1"] },
       },
       { unsure: ["s1"] },
     ],
@@ -206,7 +214,7 @@ describe("a declared node", () => {
     ],
     [
       "failed without a check stays out",
-      { members: [member(s1, { status: "failed" }), member(s2)], memory: { absent: ["s1"] } },
+      { members: [member(s1, { status: "failed" }), member(s2)], departures: { absent: ["s1"] } },
       { ...S1_GONE, unsure: ["s1"] },
     ],
     [
@@ -221,7 +229,7 @@ describe("a declared node", () => {
     ],
     [
       "unknown and out stays out",
-      { members: [member(s2)], health: { s1: "down" }, memory: { absent: ["s1"] } },
+      { members: [member(s2)], health: { s1: "down" }, departures: { absent: ["s1"] } },
       { ...S1_GONE, unsure: ["s1"] },
     ],
     [
@@ -230,7 +238,7 @@ describe("a declared node", () => {
         members: [member(s2)],
         health: { s1: "serving" },
         lost: ["s1"],
-        memory: { absent: ["s1"] },
+        departures: { absent: ["s1"] },
       },
       { unsure: ["s1"] },
     ],
@@ -238,11 +246,11 @@ describe("a declared node", () => {
       "whose container was replaced is expected, whatever the old one's end",
       {
         members: [member(s1, { status: "left" }), member(s2, { status: "failed" })],
-        memory: { superseded: { s1: "b1", s2: "b1" } },
+        departures: { superseded: { s1: "b1", s2: "b1" } },
         health: { s1: "down", s2: "down" },
       },
       {
-        memory: { ...settled.memory, superseded: { s1: "b1", s2: "b1" } },
+        departures: { ...settled.departures, superseded: { s1: "b1", s2: "b1" } },
         unsure: ["s1", "s2"],
       },
     ],
@@ -250,22 +258,22 @@ describe("a declared node", () => {
       "whose container was replaced but never came is out once lost",
       {
         members: [member(s1, { status: "left" }), member(s2)],
-        memory: { superseded: { s1: "b1" } },
+        departures: { superseded: { s1: "b1" } },
         health: { s1: "down" },
         lost: ["s1"],
       },
       {
         ...S1_GONE,
-        memory: { left: {}, superseded: { s1: "b1" }, absent: ["s1"] },
+        departures: { left: {}, superseded: { s1: "b1" }, absent: ["s1"] },
         unsure: ["s1"],
       },
     ],
     [
       "that said it leaves is out although its container was replaced",
-      { memory: { left: { s1: "b1" }, superseded: { s1: "b1" } } },
+      { departures: { left: { s1: "b1" }, superseded: { s1: "b1" } } },
       {
         ...S1_GONE,
-        memory: { left: { s1: "b1" }, superseded: { s1: "b1" }, absent: ["s1"] },
+        departures: { left: { s1: "b1" }, superseded: { s1: "b1" }, absent: ["s1"] },
         unsure: ["s1"],
       },
     ],
@@ -273,9 +281,9 @@ describe("a declared node", () => {
       "whose new run ended is out",
       {
         members: [member(s1, { status: "left", boot: "b2" }), member(s2)],
-        memory: { superseded: { s1: "b1" } },
+        departures: { superseded: { s1: "b1" } },
       },
-      { ...S1_GONE, memory: { left: {}, superseded: { s1: "b1" }, absent: ["s1"] } },
+      { ...S1_GONE, departures: { left: {}, superseded: { s1: "b1" }, absent: ["s1"] } },
     ],
     [
       "is at its declared address wherever it was before",
@@ -287,7 +295,7 @@ describe("a declared node", () => {
       { declaration: { nodes: [s2], handMade } },
       {
         nodes: [s2],
-        refused: ['member "s1" at 10.20.30.11: it is not declared, or not any more'],
+        refused: ['member "s1" at 10.20.30.11: it is not declared yet, or not any more'],
       },
     ],
   ])("%s", (_rule, scene, expected) => {
@@ -311,7 +319,7 @@ describe("a node added by hand", () => {
     ["that left is out", { members: [byHand(h1, { status: "left" })], previous: [h1] }, []],
     [
       "that said it leaves is out",
-      { members: [byHand(h1)], previous: [h1], memory: { left: { h1: "b1" } } },
+      { members: [byHand(h1)], previous: [h1], departures: { left: { h1: "b1" } } },
       [],
       ["h1"],
     ],
@@ -354,18 +362,18 @@ describe("a node added by hand", () => {
       [{ ...h2, name: "h1" }],
     ],
   ])("%s", (_rule, scene, nodes, unsure = []) => {
-    const { left = {} } = scene.memory ?? {};
+    const { left = {} } = scene.departures ?? {};
     expect(decide({ ...none, ...scene })).toEqual({
       ...settled,
       nodes,
-      memory: { ...settled.memory, left },
+      departures: { ...settled.departures, left },
       unsure,
     });
   });
 
   test("that lives and serves on for longer than a stop takes never said that it leaves", () => {
-    const memory = { left: { h1: "b1" } };
-    expect(decide({ ...none, members: [byHand(h1)], memory, staying: ["h1"] })).toEqual({
+    const departures = { left: { h1: "b1" } };
+    expect(decide({ ...none, members: [byHand(h1)], departures, staying: ["h1"] })).toEqual({
       ...settled,
       nodes: [h1],
     });
@@ -375,7 +383,7 @@ describe("a node added by hand", () => {
   const heir = { ...h1, name: "h2" };
   test.each<[string, Partial<Member>, Scene]>([
     ["that left", { status: "left" }, {}],
-    ["that said it leaves", {}, { memory: { left: { h1: "b1" } } }],
+    ["that said it leaves", {}, { departures: { left: { h1: "b1" } } }],
     ["that failed", { status: "failed" }, { health: { h1: "down" } }],
     ["that failed and seems to serve", { status: "failed" }, { health: { h1: "serving" } }],
   ])("may take the address of one %s", (_how, end, scene) => {
@@ -413,8 +421,12 @@ test("declared nodes are checked, and those by hand that are said to have left",
   const declaration = { nodes: [s1], handMade };
   const outside = byHand(s2, { boot: "b1" });
   const members = [member(s1), byHand(h1), byHand(h2), outside];
-  const memory = { left: { s1: "b1", h1: "b1", h2: "b0", s2: "b1" }, superseded: {}, absent: [] };
-  expect(checkable(declaration, members, memory)).toEqual([s1, h1]);
+  const departures = {
+    left: { s1: "b1", h1: "b1", h2: "b0", s2: "b1" },
+    superseded: {},
+    absent: [],
+  };
+  expect(checkable(declaration, members, departures)).toEqual([s1, h1]);
 });
 
 test("the loss of all gossip at once changes nothing", () => {
@@ -422,13 +434,13 @@ test("the loss of all gossip at once changes nothing", () => {
   const scene = {
     members: [],
     previous: nodes,
-    memory: { absent: ["s2"] },
+    departures: { absent: ["s2"] },
     health: { s1: "serving", s2: "down", h1: "serving" } as const,
   };
   expect(decide(scene)).toEqual({
     ...settled,
     nodes,
-    memory: { ...settled.memory, absent: ["s2"] },
+    departures: { ...settled.departures, absent: ["s2"] },
     unsure: ["h1", "h2", "s1", "s2"],
   });
 });
@@ -440,8 +452,12 @@ test("nodes are in natural order", () => {
 });
 
 test("what is remembered of a node ends when gossip forgets it", () => {
-  const memory = { left: { s1: "b0", x: "b1" }, superseded: { s2: "b0", x: "b1" }, absent: ["x"] };
-  expect(decide({ memory }).memory).toEqual({
+  const departures = {
+    left: { s1: "b0", x: "b1" },
+    superseded: { s2: "b0", x: "b1" },
+    absent: ["x"],
+  };
+  expect(decide({ departures }).departures).toEqual({
     left: { s1: "b0" },
     superseded: { s2: "b0" },
     absent: [],
@@ -449,8 +465,8 @@ test("what is remembered of a node ends when gossip forgets it", () => {
 });
 
 test("what is remembered of a node stays while gossip is silent", () => {
-  const memory = { left: { s1: "b1" }, superseded: { s2: "b0" }, absent: ["s1"] };
-  expect(decide({ members: [], previous: [s2], memory }).memory).toEqual(memory);
+  const departures = { left: { s1: "b1" }, superseded: { s2: "b0" }, absent: ["s1"] };
+  expect(decide({ members: [], previous: [s2], departures }).departures).toEqual(departures);
 });
 
 const NAME = "the name is not a host name label (a-z, 0-9, -)";
@@ -548,7 +564,7 @@ const REFUSALS: [string, Member, string][] = [
   [
     "an undeclared node of Pulumi's",
     member(h1),
-    'member "h1" at 10.20.30.230: it is not declared, or not any more',
+    'member "h1" at 10.20.30.230: it is not declared yet, or not any more',
   ],
 ];
 
@@ -603,7 +619,7 @@ describe("refused:", () => {
 });
 
 const template = readFileSync("haproxy/haproxy.cfg.hbs", "utf8");
-const { proxy } = planTopology(LAB);
+const [{ proxy }] = planTopology(LAB).balancers;
 
 const anyText = fc.oneof(
   fc.constantFrom("", " ", "\n", "\0", "__proto__", "constructor", "../x", "a b;c", "{{x}}", "#"),
@@ -655,7 +671,7 @@ const anyScene = fc.record({
     anyMember.map((said): Member => ({ ...said, status: "alive" })),
     { selector: ({ name }) => name, maxLength: 6 },
   ),
-  memory: fc.record({ left: boots, superseded: boots, absent: fc.array(nodeName) }),
+  departures: fc.record({ left: boots, superseded: boots, absent: fc.array(nodeName) }),
   previous: previousNodes,
   health: fc.dictionary(nodeName, fc.constantFrom<Health>("serving", "down", "unknown")),
   lost: fc.array(nodeName),
@@ -701,10 +717,13 @@ describe("whatever members say,", () => {
   test("the same evidence again decides the same, in whatever order it comes", () => {
     fc.assert(
       fc.property(anyScene, (scene) => {
-        const { nodes, memory } = decide(scene);
+        const { nodes, departures } = decide(scene);
         for (const members of [scene.members, scene.members.toReversed()]) {
-          const again = decide({ ...scene, members, previous: nodes, memory });
-          expect({ nodes: again.nodes, memory: again.memory }).toEqual({ nodes, memory });
+          const again = decide({ ...scene, members, previous: nodes, departures });
+          expect({ nodes: again.nodes, departures: again.departures }).toEqual({
+            nodes,
+            departures,
+          });
         }
       }),
       RUNS,
@@ -761,5 +780,80 @@ describe("whatever members say,", () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+test("who said that it leaves has left, and not failed, for people", () => {
+  const [gone, lost, back] = [
+    { ...member(s1), boot: "1", status: "failed" as const },
+    { ...member(s2), boot: "2", status: "failed" as const },
+    { ...member({ ...s2, name: "s3" }), boot: "3", status: "alive" as const },
+  ];
+  const departures = {
+    left: { s1: "1", s2: "an earlier run", s3: "3" },
+    superseded: {},
+    absent: [],
+  };
+  expect(correctStatus([gone, lost, back], departures)).toEqual([
+    { ...gone, status: "left" },
+    lost,
+    back,
+  ]);
+});
+
+describe("on a Swarm, where nodes are in by their own word", () => {
+  const open = { declaration: { nodes: [], handMade }, isOpen: true };
+  const at = (host: number, change: Partial<Member> = {}): Member => ({
+    ...member({ ...s1, address: `10.20.30.${host}` }),
+    origin: "pulumi",
+    ...change,
+  });
+  const placed = (host: number) => [{ name: "s1", address: `10.20.30.${host}`, port: 3000 }];
+
+  test.each<[string, Scene, ReturnType<typeof placed>]>([
+    ["a node that lives is in", { members: [balancer, at(230)], previous: [] }, placed(230)],
+    [
+      "one that lives elsewhere now is in there",
+      { members: [balancer, at(231)], previous: placed(230) },
+      placed(231),
+    ],
+    [
+      "its own word counts before gossip knows its new place",
+      {
+        members: [balancer, at(230, { status: "failed", boot: "old" })],
+        announced: [at(231, { boot: "new" })],
+        previous: placed(230),
+      },
+      placed(231),
+    ],
+    [
+      "and after it, while it serves there",
+      {
+        members: [balancer, at(230, { status: "failed", boot: "old" })],
+        previous: placed(231),
+        health: { s1: "serving" },
+      },
+      placed(231),
+    ],
+    [
+      "one that failed and is down is out",
+      {
+        members: [balancer, at(230, { status: "failed" })],
+        previous: placed(230),
+        health: { s1: "down" },
+      },
+      [],
+    ],
+    ["one at an address of no node is not", { members: [balancer, at(11)], previous: [] }, []],
+  ])("%s", (_what, scene, nodes) => {
+    expect(decide({ ...open, ...scene }).nodes).toEqual(nodes);
+  });
+
+  test("where addresses are declared it is not", () => {
+    const { nodes, refused } = decide({ ...open, isOpen: false, members: [balancer, at(230)] });
+    expect({ nodes, refused }).toEqual({
+      nodes: [],
+      refused: [expect.stringContaining("it is not declared yet, or not any more")],
+    });
   });
 });

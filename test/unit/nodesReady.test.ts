@@ -4,9 +4,9 @@ import { LAB } from "../support/labConfig";
 import { UNKNOWN, type Context } from "../../providers/pluginServer";
 
 const context = { preview: true } as Context;
-const { proxy: settings } = planTopology(LAB);
-const proxy = (template: string) => ({ __proxy: { template, settings } });
-const old = { balancer: "ha", containers: { s1: "a", s2: "b" }, ...proxy("old") };
+const [{ proxy: settings }] = planTopology(LAB).balancers;
+const proxy = (template: string) => ({ __proxies: { ha: { template, settings } } });
+const old = { balancers: ["ha"], containers: { s1: "a", s2: "b" }, ...proxy("old") };
 
 test.each([
   ["nothing", old.containers, []],
@@ -17,9 +17,9 @@ test.each([
   ["another container beside a new node", { s1: "x", s2: "b", s3: "c" }, ["s1"]],
 ])("%s: an update is due for the replaced nodes alone", async (_what, containers, replaced) => {
   // The recorded state is older: a node that came later is in the inputs alone.
-  const state = { balancer: "ha", containers: { s1: "older" }, ...proxy("older") };
+  const state = { balancers: ["ha"], containers: { s1: "older" }, ...proxy("older") };
   // Another template shows in haproxy.cfg alone.
-  const news = { balancer: "ha", containers, ...proxy("new") };
+  const news = { balancers: ["ha"], containers, ...proxy("new") };
   expect(await nodesReady.diff("id", state, old, news, context)).toEqual({
     changes: replaced.length > 0,
     detailed: Object.fromEntries(replaced.map((name) => [`containers.${name}`, "update"])),

@@ -1,20 +1,15 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import fc from "fast-check";
-import {
-  complaintOf,
-  listRunning,
-  listStopped,
-  findProblems,
-  preflight,
-  type Plan,
-  type Surroundings,
-} from "../../preflight/preflight";
+import { complaintOf } from "../../preflight/checkTemplate";
+import type { DeclaredLab, Host } from "../../preflight/host";
+import { listRunning, listStopped } from "../../preflight/ownContainers";
+import { findProblems, preflight } from "../../preflight/preflight";
 import type { LabConfig } from "../../config/labConfig";
 import { planTopology } from "../../config/topology";
-import { LAB } from "../support/labConfig";
+import { LAB, SWARM_LAB } from "../support/labConfig";
 
-function planOf(change: Partial<LabConfig> = {}): Plan {
+function declared(change: Partial<LabConfig> = {}): DeclaredLab {
   const config = { ...LAB, ...change };
   const topology = planTopology(config);
   const servers = topology.nodes.map(({ name, address }) => ({ name, address, port: 3000 }));
@@ -26,11 +21,12 @@ const engine = {
   source: "the default",
   version: "20.10.24",
   api: "1.41",
+  kernel: "5.10.0-19-amd64",
 };
 
-type Network = Surroundings["networks"][number];
+type Network = Host["networks"][number];
 
-/** The lab's own if the stack is the plan's; {@link theirs} makes it another checkout's. */
+/** The lab's own if the stack is the declared lab's; {@link theirs} makes it another checkout's. */
 const network = (name: string, stack?: string, ...subnets: string[]): Network => ({
   name,
   stack,
@@ -39,34 +35,33 @@ const network = (name: string, stack?: string, ...subnets: string[]): Network =>
 });
 
 /** An engine that holds nothing but what every engine has. */
-const bare: Surroundings = {
+const bare: Host = {
   engine,
   networks: [network("bridge", undefined, "172.17.0.0/16", "fd00::/80"), network("host")],
   containers: [],
   refused: {},
 };
 
-type Container = Surroundings["containers"][number];
+type Container = Host["containers"][number];
 
 const container = (name: string, stack?: string, ...ports: Container["ports"]): Container => ({
   name,
   stack,
   claim: stack === "test" ? "recorded" : undefined,
-  running: ports.length > 0,
   state: ports.length > 0 ? "running" : "exited",
   ports,
 });
 
 /** The same things of a lab that another checkout has under the same stack's name. */
-const theirs = ({ networks, containers, ...held }: Surroundings): Surroundings => ({
-  ...held,
+const theirs = ({ networks, containers, ...host }: Host): Host => ({
+  ...host,
   networks: networks.map((network) => ({ ...network, own: false })),
   containers: containers.map((container) => ({ ...container, claim: undefined })),
 });
 const at = (ip: string, port: number) => ({ ip, port });
 
 /** The lab of {@link LAB} as it runs. */
-const deployed: Surroundings = {
+const deployed: Host = {
   ...bare,
   networks: [...bare.networks, network("x-heig", "test", "10.20.30.0/24")],
   containers: [
@@ -77,7 +72,7 @@ const deployed: Surroundings = {
   // The host lets nobody else listen where the lab does.
   refused: Object.fromEntries(
     ["127.0.0.1:8080", "127.0.0.2:8081", "127.0.0.2:8082", "127.0.0.1:8100", "127.0.0.1:8101"].map(
-      (place) => [place, "EADDRINUSE"],
+      (port) => [port, "EADDRINUSE"],
     ),
   ),
 };
@@ -89,12 +84,12 @@ const hand = (name: string, address: string, network = "x-heig", stack = "test")
   hand: name,
   addresses: { bridge: "172.17.0.9", [network]: address },
 });
-const withHandMade = (...nodes: Container[]): Partial<Surroundings> => ({
+const withHandMade = (...nodes: Container[]): Partial<Host> => ({
   ...deployed,
   containers: [...deployed.containers, ...nodes],
 });
 
-test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
+test.each<[string, Partial<LabConfig>, Partial<Host>]>([
   ["a bare engine", {}, {}],
   ["the lab itself", {}, deployed],
   ["the lab itself, with one more node", { nodeCount: 3 }, deployed],
@@ -141,12 +136,18 @@ test.each<[string, Partial<LabConfig>, Partial<Surroundings>]>([
     { httpPort: 80 },
     { refused: { "127.0.0.1:80": "EACCES" } },
   ],
+  [
+    "a kernel that gives waiting connections to the other balancer",
+    { balancers: 2 },
+    { engine: { ...engine, kernel: "5.14.0-1-amd64" } },
+  ],
+  ["an old kernel, for one balancer", { balancers: 1 }, {}],
   ["unpublished nodes", { nodePorts: 0 }, { refused: { "127.0.0.1:8100": "EADDRINUSE" } }],
-])("%s is no problem", (_, change, held) => {
-  expect(findProblems(planOf(change), { ...bare, ...held })).toEqual([]);
+])("%s is no problem", (_, change, host) => {
+  expect(findProblems(declared(change), { ...bare, ...host })).toEqual([]);
 });
 
-test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
+test.each<[Partial<LabConfig>, Partial<Host>, string[]]>([
   [
     {},
     { engine: { ...engine, version: "19.03.15", api: "1.40" } },
@@ -249,6 +250,37 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     ],
   ],
   [
+    { balancers: 2 },
+    {},
+    [
+      "balancers: got 2, expected 1 while the engine's kernel is 5.10.0-19-amd64: 2 need 5.14 or newer " +
+        "(net.ipv4.tcp_migrate_req)",
+    ],
+  ],
+  [
+    { balancers: 2 },
+    { ...withHandMade(hand("ha1", "10.20.30.254")), engine: { ...engine, kernel: "6.1.0" } },
+    [
+      "balancers: got 2, expected 1 while a node added by hand has a balancer's name " +
+        "(ha1 at 10.20.30.254), or run: npm run node -- remove ha1 --stack test",
+    ],
+  ],
+  [
+    { balancers: 2 },
+    {
+      engine: { ...engine, kernel: "6.1.0" },
+      containers: [container("x-ha2", "other", at("127.0.0.2", 8084))],
+      refused: { "127.0.0.2:8083": "EADDRINUSE" },
+    },
+    [
+      'namePrefix: got "x-", expected a prefix whose names are free, or remove what holds them ' +
+        "(container x-ha2 of stack other)",
+      "secondStatsPort: got 8083, expected a free port (another program on this host has 127.0.0.2:8083)",
+      "secondAdminPort: got 8084, expected a free port " +
+        "(container x-ha2 of stack other publishes 127.0.0.2:8084)",
+    ],
+  ],
+  [
     { subnet: "10.20.40.0/24" },
     withHandMade(hand("s9", "10.20.30.254")),
     [
@@ -304,8 +336,8 @@ test.each<[Partial<LabConfig>, Partial<Surroundings>, string[]]>([
     { refused: { "10.9.9.9:8081": "EADDRNOTAVAIL", "10.9.9.9:8082": "EADDRNOTAVAIL" } },
     ['adminAddress: got "10.9.9.9", expected an IPv4 address of this host, or 0.0.0.0 for all'],
   ],
-])("%j: what is in the way is named", (change, held, problems) => {
-  expect(findProblems(planOf(change), { ...bare, ...held })).toEqual(problems);
+])("%j: what is in the way is named", (change, host, problems) => {
+  expect(findProblems(declared(change), { ...bare, ...host })).toEqual(problems);
 });
 
 test("whatever the stack itself holds is in nobody's way", () => {
@@ -321,12 +353,12 @@ test("whatever the stack itself holds is in nobody's way", () => {
   });
   fc.assert(
     fc.property(own, ({ subnet, name, ports }) => {
-      const held = {
+      const host = {
         ...bare,
         networks: [network("x-heig", "test", subnet)],
         containers: [container(name, "test", ...ports)],
       };
-      expect(findProblems(planOf(), held)).toEqual([]);
+      expect(findProblems(declared(), host)).toEqual([]);
     }),
   );
 });
@@ -350,7 +382,7 @@ test("an engine that does not answer is named by its address and what chose it",
   const before = process.env.DOCKER_HOST;
   process.env.DOCKER_HOST = "unix:///nonexistent/docker.sock";
   try {
-    await expect(preflight(planOf())).rejects.toMatchObject({
+    await expect(preflight(declared())).rejects.toMatchObject({
       message:
         "nothing was changed, because\n" +
         "  the Docker engine at unix:///nonexistent/docker.sock (DOCKER_HOST): " +
@@ -364,9 +396,9 @@ test("an engine that does not answer is named by its address and what chose it",
 });
 
 test("the nodes that run are those of the lab's own containers that do", () => {
-  const plan = planOf();
+  const lab = declared();
   const others = [container("x-s1", "other", at("127.0.0.1", 1)), container("y-s1", "test")];
-  const listed = (containers: Container[]) => [...listRunning(plan, { ...bare, containers })];
+  const listed = (containers: Container[]) => [...listRunning(lab, { ...bare, containers })];
   expect(listed(deployed.containers)).toEqual(["s1", "s2"]);
   expect(listed(deployed.containers.slice(0, 2))).toEqual(["s1"]);
   expect(listed(others)).toEqual([]);
@@ -385,19 +417,19 @@ test("what stands still of the lab's own is named with what starts it", () => {
     stopped("x-s2", "restarting"),
     stopped("x-s9", "exited"),
   ];
-  expect(listStopped(planOf(), { ...bare, containers })).toEqual([
+  expect(listStopped(declared(), { ...bare, containers })).toEqual([
     "ha does not run, its container x-ha is exited; start it with: " +
       "npx pulumi up --refresh --stack test (or, as it was: docker start x-ha)",
     "s1 does not run, its container x-s1 is paused; start it with: docker unpause x-s1",
   ]);
-  expect(listStopped(planOf(), deployed)).toEqual([]);
+  expect(listStopped(declared(), deployed)).toEqual([]);
   const foreign = [stopped("x-ha", "exited", "other")];
-  expect(listStopped(planOf(), { ...bare, containers: foreign })).toEqual([]);
+  expect(listStopped(declared(), { ...bare, containers: foreign })).toEqual([]);
 });
 
 test("more nodes than the kernel has neighbours for are refused, with what raises it", () => {
   const problems = (nodeCount: number, neighbours?: number) =>
-    findProblems(planOf({ nodeCount, nodePorts: 0 }), { ...bare, neighbours });
+    findProblems(declared({ nodeCount, nodePorts: 0 }), { ...bare, neighbours });
   expect(problems(31, 1024)).toEqual([]);
   expect(problems(200)).toEqual([]);
   expect(problems(32, 1024)).toEqual([
@@ -419,7 +451,7 @@ test("an engine that accepts a connection and says nothing is given up on", asyn
       const fresh = jest.requireActual<{ preflight: typeof preflight }>(
         "../../preflight/preflight",
       );
-      const outcome = expect(fresh.preflight(planOf())).rejects.toThrow(
+      const outcome = expect(fresh.preflight(declared())).rejects.toThrow(
         "nothing was changed, because\n" +
           `  the Docker engine at ${address} (DOCKER_HOST): no answer within 30 s`,
       );
@@ -433,4 +465,61 @@ test("an engine that accepts a connection and says nothing is given up on", asyn
     else process.env.DOCKER_HOST = before;
     silent.close();
   }
+});
+
+describe("on a Swarm", () => {
+  const swarm: NonNullable<Host["swarm"]> = {
+    state: "active",
+    isManager: true,
+    availability: "active",
+    managers: ["10.0.0.11:2377"],
+    services: [{ name: "x-s1", own: true }],
+  };
+  const where = "the Docker engine at unix:///var/run/docker.sock (the default)";
+  const got = 'orchestrator: got "swarm", expected';
+
+  test.each<[string, Partial<NonNullable<Host["swarm"]>>, string[]]>([
+    ["a manager with free names and a registry that takes the images", {}, []],
+    [
+      "an engine in no Swarm",
+      { state: "inactive", isManager: false },
+      [
+        `${got} docker, as ${where} is in no Swarm (inactive); docker swarm init there, or npm run machines for a Swarm on this host`,
+      ],
+    ],
+    [
+      "a worker",
+      { isManager: false },
+      [`${got} swarm with DOCKER_HOST at a manager (10.0.0.11:2377): ${where} is a worker`],
+    ],
+    [
+      "a drained manager",
+      { availability: "drain" },
+      [`${got} swarm with DOCKER_HOST at a manager that is not drained as ${where}`],
+    ],
+    ["no leader", { error: "no leader" }, [`the Swarm of ${where}: no leader`]],
+    [
+      "another stack's service",
+      { services: [{ name: "x-ha", own: false }] },
+      [
+        'namePrefix: got "x-", expected a prefix whose names are free, or remove what holds them (service x-ha)',
+      ],
+    ],
+    [
+      "a registry that refuses",
+      { registryError: "unauthorized" },
+      [
+        `registry: got "registry.test:5000", expected a registry that ${where} may push to (it says: unauthorized)`,
+      ],
+    ],
+  ])("%s", (_what, change, problems) => {
+    const lab = declared(SWARM_LAB);
+    const host = { ...bare, swarm: { ...swarm, ...change } };
+    expect(findProblems(lab, host)).toEqual(problems);
+  });
+
+  test("a node runs whose service is there; on one engine nobody asks", () => {
+    expect(listRunning(declared(SWARM_LAB), { ...bare, swarm })).toEqual(new Set(["s1"]));
+    expect(findProblems(declared(), bare)).toEqual([]);
+  });
 });

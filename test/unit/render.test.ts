@@ -4,7 +4,7 @@ import { renderHaproxyConfig, renderUsers, sortNodes } from "../../haproxy/rende
 import { GOLDEN_COUNTS, goldenFile, renderFor } from "../support/golden";
 import { LAB } from "../support/labConfig";
 
-const { proxy } = planTopology(LAB);
+const [{ proxy }] = planTopology(LAB).balancers;
 const node = (name: string) => ({ name, address: "10.20.30.11", port: 3000 });
 
 test.each(GOLDEN_COUNTS)("%i nodes render as the golden file", (nodeCount) => {

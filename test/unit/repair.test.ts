@@ -4,20 +4,14 @@ import { homedir, hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type Docker from "dockerode";
 import { describeMember } from "../../config/member";
-import { STACK_LABEL } from "../../config/topology";
+import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
 import { locateState } from "../../state/backend";
 import { mendRecords } from "../../state/halfWritten";
 import { isInterrupted } from "../../state/interruption";
 import { explainLock, judgeLock } from "../../state/locks";
 import { listHelpers } from "../../state/orphans";
 import { listUnfinished, type PastUpdate } from "../../state/records";
-import {
-  chooseContainers,
-  chooseNetworks,
-  describeContainer,
-  type Evidence,
-  type LabelledContainer,
-} from "../../state/unrecorded";
+import { chooseContainers, chooseNetworks, type StackRecords } from "../../state/unrecorded";
 
 const lock = { pid: 7, hostname: "here" };
 
@@ -68,7 +62,7 @@ const update = (result: string, start: number, end?: number, prefix = "my-"): Pa
   config: { "lab:namePrefix": { value: prefix } },
 });
 
-const evidence: Evidence = {
+const records: StackRecords = {
   project: "lab",
   history: [update("failed", 100, 110), update("succeeded", 50, 60)],
   deployment: {
@@ -84,28 +78,56 @@ const evidence: Evidence = {
 };
 
 test("unfinished operations are named", () => {
-  expect(listUnfinished(evidence.deployment)).toEqual(["creating s3", "updating s1"]);
+  expect(listUnfinished(records.deployment)).toEqual(["creating s3", "updating s1"]);
   expect(listUnfinished({})).toEqual([]);
 });
 
-const found = (of: Partial<LabelledContainer>): LabelledContainer => ({
-  id: "unrecorded",
-  name: "my-s4",
-  created: 1_000_000_000,
-  role: "backend",
-  networks: [],
-  ...of,
-});
+interface Found {
+  id?: string;
+  name?: string;
+  created?: number;
+  labels?: Record<string, string>;
+  /** Ids of networks by name. */
+  on?: Record<string, string>;
+}
 
-test.each<[string, Partial<LabelledContainer>, boolean]>([
-  ["a recorded one", { id: "recorded", networks: ["our-network"] }, false],
-  ["an unrecorded one on the recorded network", { networks: ["our-network"] }, true],
-  ["one started by hand on that network", { networks: ["our-network"], role: undefined }, false],
-  ["one of another checkout's lab", { networks: ["their-network"] }, false],
-  ["one of another's with a name being created", { name: "my-s3", networks: ["theirs"] }, false],
+/** A container as the engine lists it. */
+const found = ({
+  id = "unrecorded",
+  name = "my-s4",
+  created = 1_000_000_000,
+  labels = { [ROLE_LABEL]: "backend" },
+  on = { bridge: "docker's" },
+}: Found) => {
+  const networks = Object.entries(on).map(([name, NetworkID]) => [name, { NetworkID }]);
+  return {
+    Id: id,
+    Names: [`/${name}`],
+    Created: created,
+    Labels: { [STACK_LABEL]: "dev", ...labels },
+    HostConfig: { NetworkMode: "bridge" },
+    NetworkSettings: { Networks: Object.fromEntries(networks) as object },
+  } as unknown as Docker.ContainerInfo;
+};
+
+const network = (Id: string, created = 0, Name = "my-heig") =>
+  ({ Id, Name, Created: at(created) }) as Docker.NetworkInspectInfo;
+
+const OURS = { "my-heig": "our-network" };
+const THEIRS = { heig: "their-network" };
+
+test.each<[string, Found, boolean]>([
+  ["a recorded one", { id: "recorded", on: OURS }, false],
+  ["an unrecorded one on the recorded network", { on: OURS }, true],
+  ["the same before its first start", { on: { "my-heig": "" } }, true],
+  ["one started by hand on that network", { on: OURS, labels: {} }, false],
+  ["one of another checkout's lab", { on: THEIRS }, false],
+  ["one of another's with a name being created", { name: "my-s3", on: THEIRS }, false],
+  ["one to be on another's, its creation unfinished", { name: "my-s3", on: { heig: "" } }, true],
   ["on no network, its creation unfinished", { name: "my-s3" }, true],
   ["on no network, only an update of it unfinished", { name: "my-s1" }, false],
   ["on no network, made by the failed update", { created: 1_000_000_105 }, true],
+  ["the same, started by hand", { created: 1_000_000_105, labels: {} }, false],
   ["the same in its first second", { created: 1_000_000_100 }, true],
   ["the same just after its end", { created: 1_000_000_112 }, true],
   ["before that update", { created: 1_000_000_099 }, false],
@@ -113,48 +135,35 @@ test.each<[string, Partial<LabelledContainer>, boolean]>([
   ["during an update that succeeded", { created: 1_000_000_055 }, false],
   ["during the failed one, another's prefix", { created: 1_000_000_105, name: "s4" }, false],
 ])("container to remove? %s", (_, of, expected) => {
-  expect(chooseContainers([found(of)], evidence)).toHaveLength(expected ? 1 : 0);
+  const all = [found(of)];
+  const networks = [network("their-network", 0, "heig"), network("our-network")];
+  expect(chooseContainers("dev", all, networks, records)).toEqual(expected ? all : []);
 });
 
 test("nodes added by hand are never chosen, whatever network they are on", () => {
   const label = { label: STACK_LABEL, value: "dev" };
-  const labels = describeMember({ name: "s4", role: "backend" }, label, "hand").labels;
-  const info = (Networks: object) =>
-    ({
-      Id: "unrecorded",
-      Names: ["/my-s4"],
-      Created: 1_000_000_105,
-      Labels: Object.fromEntries(labels.map(({ label, value }) => [label, value])),
-      NetworkSettings: { Networks },
-    }) as Docker.ContainerInfo;
-  const on = describeContainer(info({ bridge: {}, "my-heig": { NetworkID: "our-network" } }));
-  const notYet = describeContainer(info({ "my-heig": { NetworkID: "" } }));
-  const described = { id: "unrecorded", name: "my-s4", created: 1_000_000_105, role: undefined };
-  expect([on, notYet]).toEqual([
-    { ...described, networks: ["our-network"] },
-    { ...described, networks: [] },
-  ]);
-  expect(chooseContainers([on, notYet], evidence)).toEqual([]);
-  // The same labels and places, but with a role: the program's.
-  const made = [on, notYet].map((it) => ({ ...it, role: "backend" }));
-  expect(chooseContainers(made, evidence)).toEqual(made);
+  const member = describeMember({ name: "s4", role: "backend" }, label, "hand");
+  const labels = Object.fromEntries(member.labels.map(({ label, value }) => [label, value]));
+  const created = 1_000_000_105;
+  const all = [OURS, { "my-heig": "" }, {}].map((on) => found({ labels, on, created }));
+  expect(chooseContainers("dev", all, [network("our-network")], records)).toEqual([]);
 });
 
 test("nothing is chosen without any record of an own update", () => {
   const nothing = { project: "lab", history: [], deployment: {} };
-  expect(chooseContainers([found({}), found({ networks: ["theirs"] })], nothing)).toEqual([]);
-  expect(chooseNetworks([{ id: "n", name: "my-heig", created: 1, used: false }], nothing)).toEqual(
-    [],
-  );
+  const all = [found({}), found({ on: OURS })];
+  expect(chooseContainers("dev", all, [network("our-network")], nothing)).toEqual([]);
+  expect(chooseNetworks([network("our-network")], [], nothing)).toEqual([]);
 });
 
-test.each([
-  ["unused, made by the failed update", { id: "n", created: 1_000_000_105, used: false }, true],
-  ["the same, but used", { id: "n", created: 1_000_000_105, used: true }, false],
-  ["the recorded one", { id: "our-network", created: 1_000_000_105, used: false }, false],
-  ["another's, unused", { id: "n", created: 1_000_000_090, used: false }, false],
-])("network to remove? %s", (_, of, expected) => {
-  expect(chooseNetworks([{ name: "my-heig", ...of }], evidence)).toHaveLength(expected ? 1 : 0);
+test.each<[string, Docker.NetworkInspectInfo, Docker.ContainerInfo[], boolean]>([
+  ["unused, made by the failed update", network("n", 105), [found({ on: OURS })], true],
+  ["the same, but used", network("n", 105), [found({ on: { "my-heig": "n" } })], false],
+  ["the same, but to be used", network("n", 105), [found({ on: { "my-heig": "" } })], false],
+  ["the recorded one", network("our-network", 105), [], false],
+  ["another's, unused", network("n", 90), [], false],
+])("network to remove? %s", (_, it, containers, expected) => {
+  expect(chooseNetworks([it], containers, records)).toEqual(expected ? [it] : []);
 });
 
 describe("whether an update was cut off, from the backend's files", () => {
@@ -180,7 +189,7 @@ describe("whether an update was cut off, from the backend's files", () => {
   const hold = (pid: number, stack = "dev", host = hostname()) =>
     write(`locks/organization/${project}/${stack}/1.json`, { pid, hostname: host });
   const unfinished = () =>
-    write(`stacks/${project}/dev.json`, { checkpoint: { latest: evidence.deployment } });
+    write(`stacks/${project}/dev.json`, { checkpoint: { latest: records.deployment } });
 
   test.each<[string, () => void, boolean]>([
     ["nothing there", () => undefined, false],
@@ -271,7 +280,7 @@ test("an update's host and program are told by checkout and engine", () => {
   ];
   const processes = commands.map((command, pid) => ({ pid, parent: 1, command }));
   expect(listHelpers(processes, "/lab")).toEqual([
-    { pid: 0, engine: "127.0.0.1:3" },
-    { pid: 1, engine: "127.0.0.1:2" },
+    { pid: 0, pulumiEngine: "127.0.0.1:3" },
+    { pid: 1, pulumiEngine: "127.0.0.1:2" },
   ]);
 });

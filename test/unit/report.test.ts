@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type Docker from "dockerode";
 import { browserStep } from "../../cli/browser";
 import { describeTask, describeWalk, type TaskRecord } from "../../cli/report/describe";
-import { diffLines, linkTo, type Report } from "../../cli/report/document";
+import { diffLines, linkTo, type Document } from "../../cli/report/document";
 import {
   findStart,
   formatContainers,
@@ -32,7 +32,7 @@ test.each([
   expect(diffLines(before, after)).toEqual(expected);
 });
 
-const report: Report = {
+const report: Document = {
   title: "The lab",
   intro: "With `code`.",
   sections: [

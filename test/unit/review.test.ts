@@ -1,5 +1,9 @@
+import { checkout } from "../../cli/setup/places";
+import { renderBoth } from "../../cli/review/offline";
 import { place, restore, type Place, type Values } from "../../cli/review/config";
 import { describeReview, differs, summarize, type Findings } from "../../cli/review/markdown";
+import { renderFor } from "../support/golden";
+import { LAB } from "../support/labConfig";
 
 const TICKS = "```";
 
@@ -107,11 +111,13 @@ test("a text with fences gets a longer one", () => {
 
 const at = (i: number): Place => ({
   ...{ namePrefix: `review${i}-`, subnet: `10.213.${i}.0/24`, httpPort: 21_000 + 100 * i },
-  ...{ statsPort: 21_001 + 100 * i, adminPort: 21_002 + 100 * i, nodePorts: 21_003 + 100 * i },
+  ...{ statsPort: 21_001 + 100 * i, adminPort: 21_002 + 100 * i, nodePorts: 21_005 + 100 * i },
+  ...{ secondStatsPort: 21_003 + 100 * i, secondAdminPort: 21_004 + 100 * i },
 });
 const values: Values = {
   ...{ nodeCount: 2, namePrefix: "", subnet: "192.168.42.0/24", publishAddress: "0.0.0.0" },
   ...{ adminAddress: "127.0.0.1", httpPort: 80, statsPort: 1936, adminPort: 9999, nodePorts: 4000 },
+  ...{ secondStatsPort: 1937, secondAdminPort: 9998 },
 };
 
 test("what both versions place alike stays alike; what differs differs here too", () => {
@@ -152,4 +158,14 @@ test("the preview is told with the names, addresses and ports of the lab itself"
   expect(restore(text, values, placed)).toBe(
     "s1 at 192.168.42.11:3000, 10.214.1.11, ports 80 and 1936, 10.213.1.999",
   );
+});
+
+test("without an engine each version's own code renders its text", async () => {
+  const source = (nodeCount: number) => {
+    const config = { ...LAB, nodeCount };
+    return { name: `${nodeCount} nodes`, folder: checkout, values: config };
+  };
+  const { config } = await renderBoth({ base: source(2), head: source(3), folder: checkout });
+  const rendered = (nodeCount: number) => renderFor({ ...LAB, nodeCount });
+  expect(config).toEqual({ before: rendered(2), after: rendered(3) });
 });

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { findMirrors, parseDeb822, parseOneLine } from "../../cli/setup/aptSources";
-import { planEngine, type Machine } from "../../cli/setup/dockerEngine";
+import { decideEngine, type Machine } from "../../cli/setup/dockerEngine";
 import { findChecksum } from "../../cli/setup/download";
 import { withLock } from "../../cli/setup/lock";
 import { chooseCli, isAtLeast, nameArchive, version } from "../../cli/setup/pulumiCli";
@@ -178,7 +178,7 @@ describe("Docker engine", () => {
     hasSystemd: false,
   };
   const named = { address: "tcp://10.0.0.5:2375", source: "DOCKER_HOST" };
-  test.each<[string, Partial<Machine>, ReturnType<typeof planEngine>]>([
+  test.each<[string, Partial<Machine>, ReturnType<typeof decideEngine>]>([
     ["bare Debian", {}, { install: true, start: "detached" }],
     ["bare Debian with systemd", { hasSystemd: true }, { install: true, start: "systemd" }],
     ["installed, not running", { hasEngine: true }, { install: false, start: "detached" }],
@@ -209,10 +209,10 @@ describe("Docker engine", () => {
           {
             help: "install and start Docker (https://docs.docker.com/engine/install/), then run the same command again",
           },
-        ] as [string, Partial<Machine>, ReturnType<typeof planEngine>],
+        ] as [string, Partial<Machine>, ReturnType<typeof decideEngine>],
     ),
   ])("%s", (_, difference, expected) => {
-    expect(planEngine({ ...debian, ...difference })).toEqual(expected);
+    expect(decideEngine({ ...debian, ...difference })).toEqual(expected);
   });
 });
 

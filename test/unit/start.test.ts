@@ -29,8 +29,8 @@ test("what to try next names the stack where it is not the selected one", () => 
 });
 
 const stacks = [
-  { name: "second", current: true },
-  { name: "third", current: false },
+  { name: "second", current: true, resourceCount: 0 },
+  { name: "third", current: false, resourceCount: 0 },
 ];
 test.each([
   ["the named one", stacks, "third", "third"],

@@ -20,7 +20,8 @@ let checkout: string;
 
 beforeEach(() => {
   checkout = realpathSync(mkdtempSync(join(tmpdir(), "launcher test ")));
-  mkdirSync(join(checkout, "cli/pulumi/toolchain"), { recursive: true });
+  mkdirSync(join(checkout, "cli/pulumi/toolchain/docker"), { recursive: true });
+  symlinkSync("/bin/true", join(checkout, "cli/pulumi/toolchain/docker/pulumi-resource-docker"));
   mkdirSync(join(checkout, "node_modules/.bin"), { recursive: true });
   mkdirSync(join(checkout, "images"));
   cpSync(join(__dirname, "../../cli/pulumi/pulumi"), join(checkout, "cli/pulumi/pulumi"));
@@ -35,6 +36,7 @@ beforeEach(() => {
 printf '%s\\n' "$@" "pid $$" "cwd $PWD" "path $PATH" "backend \${PULUMI_BACKEND_URL-unset}" \\
   "passphrase \${PULUMI_CONFIG_PASSPHRASE-unset}" "file \${PULUMI_CONFIG_PASSPHRASE_FILE-unset}" \\
   "update \${PULUMI_SKIP_UPDATE_CHECK-unset}" \\
+  "quiet \${PULUMI_OPTION_SUPPRESS_OUTPUTS-unset} \${PULUMI_OPTION_DIFF-unset}" \\
   "engine \${DOCKER_HOST-unset} \${DOCKER_TLS_VERIFY-unset} \${DOCKER_CERT_PATH-unset}"
 exit 7
 `,
@@ -70,6 +72,7 @@ test("becomes the CLI: arguments, process, exit code and all that the CLI needs"
       "passphrase ",
       "file unset",
       "update true",
+      "quiet true unset",
       "engine unset unset unset",
     ],
   });
@@ -112,6 +115,18 @@ test.each([
   expect(lines.filter((line) => /^(passphrase|file) /.test(line))).toEqual(expected);
 });
 
+test.each<[string[], NodeJS.ProcessEnv, string]>([
+  [["refresh", "--yes"], {}, "quiet true true"],
+  [["up", "--refresh"], {}, "quiet true unset"],
+  [
+    ["refresh"],
+    { PULUMI_OPTION_SUPPRESS_OUTPUTS: "false", PULUMI_OPTION_DIFF: "false" },
+    "quiet false false",
+  ],
+])("%j with %j shows only what helps, unless the user wants more", (args, env, expected) => {
+  expect(launch(env, checkout, ...args).lines).toContain(expected);
+});
+
 describe("the engine of the Docker context, for the plugin that knows no contexts", () => {
   const digest = (name: string) => createHash("sha256").update(name).digest("hex");
   const addContext = (name: string, Host: string) => {
@@ -143,8 +158,11 @@ describe("the engine of the Docker context, for the plugin that knows no context
   });
 });
 
-test("says what to do when nothing is set up", () => {
-  rmSync(join(checkout, "cli/pulumi/toolchain"), { recursive: true });
+test.each([
+  ["the CLI", "pulumi"],
+  ["the Docker plugin", "docker"],
+])("says what to do when %s is not set up", (_, link) => {
+  rmSync(join(checkout, "cli/pulumi/toolchain", link), { recursive: true });
   const { status, lines, stderr } = launch({}, checkout, "up");
   expect({ status, lines, stderr }).toEqual({
     status: 1,
@@ -152,6 +170,11 @@ test("says what to do when nothing is set up", () => {
     stderr:
       "The Pulumi CLI of this checkout is not set up (or was removed since). Run: npm run setup\n",
   });
+});
+
+test("installs a plugin before it is known which one is used", () => {
+  rmSync(join(checkout, "cli/pulumi/toolchain/docker"), { recursive: true });
+  expect(launch({}, checkout, "plugin", "install")).toMatchObject({ status: 7, stderr: "" });
 });
 
 describe("an interrupted update", () => {

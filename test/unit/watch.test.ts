@@ -83,7 +83,7 @@ test.each<[string, [ms: number, seen: Seen][], string | undefined]>([
       [0, seen("restarting", 5)],
       [1000, seen("restarting", 5)],
     ],
-    "s1 ends again and again: restarted 5 times, exit code 3",
+    "s1 ends again and again: restarted 5 times, exit code 3; see: docker logs x-s1",
   ],
 ])("a container that does not run, %s", (_, looks, expected) => {
   const watch = new Watch();
@@ -114,12 +114,13 @@ test.each<[string, string[], string | undefined]>([
 });
 
 test.each([
-  ["serf: ready\n", undefined],
-  ["app: listening\nserf: joined\n", "listening"],
+  [["serf: ready"], undefined],
+  [["app: listening", "serf: joined"], "listening"],
   [
-    "app: TypeError: no such thing\napp:     at main\napp: \napp: Node.js v20.19\n",
+    ["app: TypeError: no such thing", "app:     at main", "app: ", "app: Node.js v20.19"],
     "TypeError: no such thing",
   ],
-])("the last words of an application in the log %j", (log, words) => {
+])("the last words of an application in the log %j", (lines, words) => {
+  const log = lines.map((line) => `2026-01-01 10:20:30.123456789  ${line}\n`).join("");
   expect(findLastWords(log)).toBe(words);
 });

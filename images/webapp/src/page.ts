@@ -1,5 +1,14 @@
 import { createHash } from "node:crypto";
-import type { Identity } from "./app";
+
+/** What a node says of itself; see the contract in docs/lab.md. */
+export interface Identity {
+  /** Host name of the container. */
+  host: string;
+  /** The node's tag, from the environment variable TAG. */
+  tag: string;
+  /** The node's own IPv4 address. */
+  ip: string;
+}
 
 /** One visit, as the page shows it. */
 export interface Visit {
