@@ -11,6 +11,12 @@ import { cache } from "./places";
 import type { Step, Way } from "./step";
 
 const defaultAddress = "unix:///var/run/docker.sock";
+/**
+ * A process outside of any container has 1024. The engine has one group for all its containers, and
+ * without systemd that group has as much as one process's session: a lab that is under load would
+ * starve beside a few others that compute.
+ */
+const CONTAINERS_SHARES = 8192;
 /** How long a started engine may take until it answers. */
 const STARTED_WITHIN_MS = 60_000;
 
@@ -72,7 +78,10 @@ function startEngine({ install, start }: Exclude<Decision, { help: string }>): W
       // The package may have started it already.
       if ("version" in (await ask())) return;
       if (start === "systemd") await run(asRoot(["systemctl", "start", "docker"])!);
-      else await startDetached();
+      else {
+        await weighContainers();
+        await startDetached();
+      }
       await waitForAnswer();
     },
   };
@@ -111,6 +120,16 @@ function findDockerd(): string | undefined {
 }
 
 const log = join(cache, "dockerd.log");
+
+/** Gives the group of all containers its share of the processor; the engine makes it otherwise. */
+async function weighContainers(): Promise<void> {
+  const controller = "/sys/fs/cgroup/cpu";
+  // Control groups of version 2 have another tree, and a weight that the engine's start resets.
+  if (!existsSync(join(controller, "cpu.shares"))) return;
+  const group = join(controller, "docker");
+  const script = `mkdir -p ${group} && echo ${CONTAINERS_SHARES} > ${group}/cpu.shares`;
+  await run(asRoot(["sh", "-c", script])!);
+}
 
 /** In a session of its own, so that it outlives this terminal and its Ctrl-C. */
 async function startDetached(): Promise<void> {

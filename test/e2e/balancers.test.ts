@@ -44,7 +44,7 @@ async function command(name: string, ...args: string[]): Promise<string> {
 
 /** Does something under load, of which not one GET may be lost; of those that are, HAProxy's own lines. */
 async function withoutLoss(work: () => Promise<unknown>): Promise<void> {
-  const load = await underLoad(lab, async () => void (await work()), { atLeast: 500 });
+  const load = await underLoad(lab, async () => void (await work()), { atLeast: 250 });
   if (load.lost.length > 0) {
     const options = { stdout: true, stderr: true, tail: 60 } as const;
     const logs = balancersOf(lab).map(({ name }) => lab.container(name).logs(options));

