@@ -199,10 +199,12 @@ function decideHandMade(
   const unheard = previous.filter(
     ({ name, address }) => !known.has(name) && isInNetwork(address, range),
   );
-  const placed = [...known.values()].map((member) => {
-    // On a Swarm gossip may still have an earlier place of one that died there.
-    const isStale = evidence.isOpen && statusOf(member.name) === "failed";
-    return { ...member, address: (isStale && before.get(member.name)) || member.address };
+  const placed = [...known.values()].flatMap((member) => {
+    if (!evidence.isOpen || statusOf(member.name) !== "failed") return [member];
+    // On a Swarm gossip may still have an earlier place of one that died there: it stays where it is,
+    // and one that is out comes back by its own word.
+    const last = before.get(member.name);
+    return last !== undefined && isInNetwork(last, range) ? [{ ...member, address: last }] : [];
   });
   const candidates = sortNodes<Address>([...placed, ...unheard])
     .filter(({ name }) => !declared.has(name))

@@ -20,6 +20,10 @@ const preview = (...args: string[]) =>
 const up = (...args: string[]) =>
   swarm.lab.pulumi("up", "--yes", "--skip-preview", ...args, "--stack", swarm.lab.stack);
 
+/** Another image that does the same. */
+const relabel = (dockerfile: string) => `${dockerfile}LABEL relabelled=1\n`;
+const neverStarts = (dockerfile: string) => `${dockerfile}ENTRYPOINT ["false"]\n`;
+
 async function withoutLoss(work: () => Promise<unknown>): Promise<void> {
   const results = await swarm.load(work);
   report(results.map((result, i) => [swarm.machines[i].name, result]));
@@ -281,6 +285,41 @@ test("a node that no engine may have is named with its task's error", async () =
   await swarm.lab.succeed("config", "rm", "placement", "--stack", swarm.lab.stack);
   await swarm.lab.configure("readyTimeout", 60);
   await withoutLoss(() => swarm.lab.up());
+  await swarm.agrees();
+});
+
+test("an engine that can't reach the registry has no new node; the others get them, and nothing is lost", async () => {
+  await swarm.startWith(4);
+  const third = swarm.machines[2];
+  const reject = (change: "-I" | "-D") =>
+    swarm.inMachine(third, `iptables ${change} OUTPUT -p tcp --dport 5000 -j REJECT`);
+  await reject("-I");
+  try {
+    await swarm.lab.withEdit("images/webapp/Dockerfile", relabel, async () => {
+      await withoutLoss(() => swarm.lab.up());
+      await swarm.agrees();
+      const tasks = Object.values(await swarm.readTasks());
+      expect(tasks.filter((task) => task.startsWith(`${third.name} `))).toEqual([]);
+    });
+  } finally {
+    await reject("-D");
+  }
+  await withoutLoss(() => swarm.lab.up());
+  await swarm.agrees();
+});
+
+test("a balancer's image that does not start is rolled back, and the other engines serve on", async () => {
+  await swarm.startWith(2);
+  await swarm.lab.withEdit("images/ha/Dockerfile", neverStarts, async () => {
+    const results = await swarm.load(async () => {
+      const { code, output } = await up();
+      expect(code).not.toBe(0);
+      expect(output).toMatch(/error: not serving after 60 s: the balancer was rolled back\n/);
+    });
+    report(results.map((result, i) => [swarm.machines[i].name, result]));
+    expect(results.filter(({ lost }) => lost.length > 0)).toHaveLength(1);
+  });
+  await swarm.lab.up();
   await swarm.agrees();
 });
 

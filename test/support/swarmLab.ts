@@ -167,7 +167,12 @@ export class SwarmLab {
       `iptables ${change} INPUT -s ${address} -j DROP`,
       `iptables ${change} OUTPUT -d ${address} -j DROP`,
     ]);
-    const command = ["sh", "-ec", rules.join("\n")];
+    await this.inMachine({ name }, rules.join("\n"));
+  }
+
+  /** Runs a script beside a machine's engine. @throws what it said, if it failed */
+  async inMachine({ name }: Pick<Machine, "name">, script: string): Promise<void> {
+    const command = ["sh", "-ec", script];
     const { exitCode, stderr } = await runInContainer(outer.getContainer(name), command);
     if (exitCode !== 0) throw new Error(stderr);
   }

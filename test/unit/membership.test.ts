@@ -665,6 +665,7 @@ const previousNodes = fc.uniqueArray(
 );
 const anyScene = fc.record({
   declaration: declaredNodes.map((nodes) => ({ nodes, handMade })),
+  isOpen: fc.boolean(),
   // Serf has one record by a name.
   members: fc.uniqueArray(anyMember, { selector: ({ name }) => name, maxLength: 12 }),
   announced: fc.uniqueArray(
@@ -841,6 +842,24 @@ describe("on a Swarm, where nodes are in by their own word", () => {
         members: [balancer, at(230, { status: "failed" })],
         previous: placed(230),
         health: { s1: "down" },
+      },
+      [],
+    ],
+    [
+      "and comes back by its own word alone",
+      {
+        members: [balancer, at(230, { status: "failed" })],
+        previous: [],
+        health: { s1: "serving" },
+      },
+      [],
+    ],
+    [
+      "a place outside the network is not kept for it",
+      {
+        members: [balancer, at(230, { status: "failed" })],
+        previous: placed(11),
+        health: { s1: "serving" },
       },
       [],
     ],
