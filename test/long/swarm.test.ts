@@ -25,9 +25,15 @@ const relabel = (dockerfile: string) => `${dockerfile}LABEL relabelled=1\n`;
 const neverStarts = (dockerfile: string) => `${dockerfile}ENTRYPOINT ["false"]\n`;
 
 async function withoutLoss(work: () => Promise<unknown>): Promise<void> {
+  const results = await reportLoad(work);
+  expect(results.map(({ lost }) => lost)).toEqual([[], [], []]);
+}
+
+/** Load at every machine's port while something is done, told by machine. */
+async function reportLoad(work: () => Promise<unknown>): Promise<LoadResult[]> {
   const results = await swarm.load(work);
   report(results.map((result, i) => [swarm.machines[i].name, result]));
-  expect(results.map(({ lost }) => lost)).toEqual([[], [], []]);
+  return results;
 }
 
 function report(results: [machine: string, result: LoadResult][]): void {
@@ -181,8 +187,7 @@ test("a changed template: one engine's port after the other is closed, never two
   const change = (text: string) => text.replace("timeout client 30s", "timeout client 31s");
   await swarm.lab.withEdit("haproxy/haproxy.cfg.hbs", change, async () => {
     expect(await preview("--diff")).toMatch(/^ *\+ +timeout client 31s$/m);
-    const results = await swarm.load(() => swarm.lab.up());
-    report(results.map((result, i) => [swarm.machines[i].name, result]));
+    const results = await reportLoad(() => swarm.lab.up());
     const closed = results.map(whenClosed).toSorted((a, b) => a.from - b.from);
     console.log(`closed, ms since the load began: ${JSON.stringify(closed)}`);
     for (const [i, { until }] of closed.slice(0, -1).entries()) {
@@ -311,12 +316,11 @@ test("an engine that can't reach the registry has no new node; the others get th
 test("a balancer's image that does not start is rolled back, and the other engines serve on", async () => {
   await swarm.startWith(2);
   await swarm.lab.withEdit("images/ha/Dockerfile", neverStarts, async () => {
-    const results = await swarm.load(async () => {
+    const results = await reportLoad(async () => {
       const { code, output } = await up();
       expect(code).not.toBe(0);
       expect(output).toMatch(/error: not serving after 60 s: the balancer was rolled back\n/);
     });
-    report(results.map((result, i) => [swarm.machines[i].name, result]));
     expect(results.filter(({ lost }) => lost.length > 0)).toHaveLength(1);
   });
   await swarm.lab.up();
