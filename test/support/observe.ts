@@ -105,7 +105,10 @@ export function configOf(lab: LabCheckout, nodeCount: number): LabConfig {
   };
 }
 
-/** The backend's servers in the running process, by its admin CLI as the host reaches it. */
+/**
+ * The backend's servers in the running process, by its admin CLI as the host reaches it: `UP L7OK`.
+ * The star of a check that is being made is left out: it says nothing of the result.
+ */
 export async function runningServers(
   lab: LabCheckout,
   { adminPort } = balancersOf(lab)[0],
@@ -116,7 +119,10 @@ export async function runningServers(
   const columns = header.replace("# ", "").split(",");
   const cell = (row: string, column: string) => row.split(",")[columns.indexOf(column)];
   return Object.fromEntries(
-    rows.map((row) => [cell(row, "svname"), `${cell(row, "status")} ${cell(row, "check_status")}`]),
+    rows.map((row) => [
+      cell(row, "svname"),
+      `${cell(row, "status")} ${cell(row, "check_status").replace("* ", "")}`,
+    ]),
   );
 }
 
