@@ -27,15 +27,28 @@ export function parseServices(text: string): Service[] {
     });
 }
 
-/** @throws UsageError that names the members there are, or says that this one's container does not run */
+/**
+ * @throws UsageError that names the members there are
+ * @throws Error if this one's container does not run, or runs on another engine of a Swarm
+ */
 export function chooseMember(name: string, { stack, containers }: Lab): LabContainer {
   const member = containers.find((it) => it.name === name);
   if (member === undefined) {
     const there = containers.map((it) => it.name).join(", ") || "none";
     throw new UsageError(`stack ${stack} has no member ${name}; there is: ${there}`);
   }
-  if (member.state === "running") return member;
-  throw new Error(`${name} does not run: its container ${member.containerName} is ${member.state}`);
+  const { containerName, engine, isElsewhere, state } = member;
+  if (state !== "running") {
+    throw new Error(`${name} does not run: its container ${containerName} is ${state}`);
+  }
+  if (isElsewhere) {
+    const find = `docker ps -q --filter name=^${containerName}\\.`;
+    throw new Error(
+      `${name} runs on engine ${engine}, where its processes are reached with: ` +
+        `docker exec $(${find}) s6-svc -r /etc/s6/SERVICE`,
+    );
+  }
+  return member;
 }
 
 /** @throws UsageError that names the services there are */

@@ -34,6 +34,8 @@ export interface ServiceTasks {
   update: string;
   /** Those that are wanted, and the newest other one of each engine. */
   tasks: Task[];
+  /** The newest that failed of a change that Swarm took back: after it others may have started. */
+  takenBack?: Task;
 }
 
 /** What of the engine's answers is read here. */
@@ -93,26 +95,31 @@ function describeService(
     return isNew;
   });
   const template = JSON.stringify(Spec.TaskTemplate.ContainerSpec);
+  const isCurrent = (task: TaskInfo) => JSON.stringify(task.Spec.ContainerSpec) === template;
+  const describe = (task: TaskInfo): Task => ({
+    service: Spec.Name,
+    state: task.Status.State,
+    error: task.Status.Err ?? "",
+    engine: engines.get(task.NodeID ?? "") ?? "",
+    isHere: task.NodeID !== undefined && task.NodeID === here,
+    container: task.Status.ContainerStatus?.ContainerID ?? "",
+    addresses: Object.fromEntries(
+      (task.NetworksAttachments ?? []).map(({ Network, Addresses }) => [
+        Network.Spec.Name,
+        Addresses?.[0]?.split("/")[0] ?? "",
+      ]),
+    ),
+    isCurrent: isCurrent(task),
+    isWanted: isWanted(task),
+  });
+  const update = UpdateStatus?.State ?? "";
+  const failed = own.find((task) => !isCurrent(task) && task.Status.Err);
   return {
     id: ID,
     name: Spec.Name,
     isGlobal: Spec.Mode?.Global !== undefined,
-    update: UpdateStatus?.State ?? "",
-    tasks: newest.map((task) => ({
-      service: Spec.Name,
-      state: task.Status.State,
-      error: task.Status.Err ?? "",
-      engine: engines.get(task.NodeID ?? "") ?? "",
-      isHere: task.NodeID !== undefined && task.NodeID === here,
-      container: task.Status.ContainerStatus?.ContainerID ?? "",
-      addresses: Object.fromEntries(
-        (task.NetworksAttachments ?? []).map(({ Network, Addresses }) => [
-          Network.Spec.Name,
-          Addresses?.[0]?.split("/")[0] ?? "",
-        ]),
-      ),
-      isCurrent: JSON.stringify(task.Spec.ContainerSpec) === template,
-      isWanted: isWanted(task),
-    })),
+    update,
+    tasks: newest.map(describe),
+    ...(update.startsWith("rollback") && failed && { takenBack: describe(failed) }),
   };
 }

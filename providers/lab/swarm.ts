@@ -116,10 +116,12 @@ export function listWaiting(expected: Expected, seen: Seen | undefined): string[
 }
 
 /** Which tasks are missing, and why. */
-function describeTasks(name: string, { isGlobal, tasks, update }: ServiceTasks): string[] {
+function describeTasks(name: string, service: ServiceTasks): string[] {
+  const { isGlobal, tasks, update, takenBack } = service;
   const wanted = tasks.filter(({ isWanted }) => isWanted);
   const waiting = wanted.filter(({ state, isCurrent }) => state !== "running" || !isCurrent);
-  const words = update.startsWith("rollback") ? [`${name} was rolled back`] : [];
+  const why = takenBack ? `, as ${describeTask("the new one", takenBack)}` : "";
+  const words = update.startsWith("rollback") ? [`${name} was rolled back${why}`] : [];
   if (wanted.length === 0) return [...words, describeTask(name, tasks[0])];
   return [
     ...words,

@@ -319,7 +319,9 @@ test("a balancer's image that does not start is rolled back, and the other engin
     const results = await reportLoad(async () => {
       const { code, output } = await up();
       expect(code).not.toBe(0);
-      expect(output).toMatch(/error: not serving after 60 s: the balancer was rolled back\n/);
+      expect(output).toMatch(
+        /not serving after 60 s: the balancer was rolled back, as the new one on machine\d is failed: task: non-zero exit \(1\)/,
+      );
     });
     expect(results.filter(({ lost }) => lost.length > 0)).toHaveLength(1);
   });

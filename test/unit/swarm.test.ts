@@ -155,6 +155,17 @@ test.each<[string, Scene, string[]]>([
     { balancers: { ...service("ha", task("m1"), task("m2")), update: "rollback_completed" } },
     ["the balancer was rolled back"],
   ],
+  [
+    "the same, with the task that failed",
+    {
+      balancers: {
+        ...service("ha", task("m1"), task("m2")),
+        update: "rollback_completed",
+        takenBack: task("m2", { ...failed, isCurrent: false }),
+      },
+    },
+    ["the balancer was rolled back, as the new one on m2 is failed: task: non-zero exit (1)"],
+  ],
   ["a balancer that is silent", { views: [views[0]] }, ["the balancer ha-m2 does not answer"]],
   [
     "a balancer that does not serve from all",
@@ -191,11 +202,15 @@ describe("what the Swarm says", () => {
     NetworksAttachments: [{ Network: { Spec: { Name: "x-heig" } }, Addresses: ["10.0.0.1/24"] }],
     ...change,
   });
-  const docker = (tasks: object[]) =>
+  const docker = (tasks: object[], state?: string) =>
     ({
       listServices: () =>
         Promise.resolve([
-          { ID: "1", Spec: { Name: "x-s1", TaskTemplate: template } },
+          {
+            ID: "1",
+            Spec: { Name: "x-s1", TaskTemplate: template },
+            ...(state && { UpdateStatus: { State: state } }),
+          },
           { ID: "2", Spec: { Name: "other", TaskTemplate: template } },
         ]),
       listTasks: () => Promise.resolve(tasks),
@@ -244,6 +259,22 @@ describe("what the Swarm says", () => {
       { ...gone, engine: "m2", isHere: false, state: "failed", error: "exit 1" },
       { ...gone, state: "shutdown" },
     ]);
+  });
+
+  test("of a change that was rolled back the task that failed, which others followed", async () => {
+    const err = { State: "failed", Err: "exit 1" };
+    const taken = { DesiredState: "shutdown", Spec: { ContainerSpec: { Image: "never" } } };
+    const tasks = [
+      info({ ...taken, Status: err }),
+      info({ ...taken, CreatedAt: "2026-01-01T00:00:03Z", Status: { State: "shutdown" } }),
+      info({ CreatedAt: "2026-01-01T00:00:04Z", DesiredState: "shutdown", Status: err }),
+      info({ CreatedAt: "2026-01-01T00:00:05Z" }),
+    ];
+    const look = async (state: string) =>
+      (await readServices(docker(tasks, state), ["1"])).map(({ takenBack }) => takenBack);
+    const failedOne = { state: "failed", error: "exit 1", isCurrent: false, isWanted: false };
+    expect(await look("rollback_completed")).toEqual([{ ...running, ...failedOne, container: "" }]);
+    expect(await look("completed")).toEqual([undefined]);
   });
 });
 
