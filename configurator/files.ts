@@ -1,14 +1,20 @@
-import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { readFileSync, statSync } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 
 /**
- * The file's text, or undefined when there is no such file.
+ * The file's text, or undefined when there is no such file. Read at once, and by no other thread: the
+ * files are small, there are as many as nodes, and each look reads all of them.
  *
  * @throws Error when something else is there: to read a FIFO could take for ever
  */
-export async function readIfThere(path: string): Promise<string | undefined> {
+export function readIfThere(path: string): Promise<string | undefined> {
+  return Promise.resolve().then(() => readNow(path));
+}
+
+function readNow(path: string): string | undefined {
   try {
-    if (!(await stat(path)).isFile()) throw new Error(`${path}: got no regular file, expected one`);
-    return await readFile(path, "utf8");
+    if (!statSync(path).isFile()) throw new Error(`${path}: got no regular file, expected one`);
+    return readFileSync(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

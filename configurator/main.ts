@@ -1,4 +1,4 @@
-import { createConnection, createServer, type ListenOptions, type Socket } from "node:net";
+import { createServer, type ListenOptions, type Socket } from "node:net";
 import { rmSync } from "node:fs";
 import type { ControlReply, ControlRequest } from "./protocol/control";
 import { Configurator } from "./configurator";
@@ -117,21 +117,4 @@ function serve(): void {
   console.log("ready");
 }
 
-/** The other end of the control socket: standard input is the request, standard output the reply. */
-function call(): void {
-  const socket = createConnection({ path: paths.control, allowHalfOpen: true });
-  socket.on("error", (error) => {
-    console.error(error.message);
-    process.exitCode = 1;
-  });
-  process.stdin.pipe(socket);
-  socket.pipe(process.stdout);
-}
-
-const command = process.argv[2];
-if (command === "serve") serve();
-else if (command === "call") call();
-else {
-  console.error("usage: configurator serve | configurator call <request.json");
-  process.exitCode = 2;
-}
+serve();

@@ -66,10 +66,20 @@ export function renderHaproxyConfig(
   settings: ProxySettings,
   nodes: readonly ProxyNode[],
 ): string {
-  // HAProxy's syntax is not HTML, hence noEscape; strict turns a misspelt value into an error.
-  const render = Handlebars.compile(template, { noEscape: true, strict: true });
   const placed = settings.byName ? nodes.map((node) => ({ ...node, address: node.name })) : nodes;
-  return render({ settings, nodes: sortNodes(placed) });
+  return compile(template)({ settings, nodes: sortNodes(placed) });
+}
+
+let compiled: { template: string; render: Handlebars.TemplateDelegate } | undefined;
+
+/** The last template stays compiled: the configurator renders it at each look. */
+function compile(template: string): Handlebars.TemplateDelegate {
+  if (compiled?.template !== template) {
+    // HAProxy's syntax is not HTML, hence noEscape; strict turns a misspelt value into an error.
+    const render = Handlebars.compile(template, { noEscape: true, strict: true });
+    compiled = { template, render };
+  }
+  return compiled.render;
 }
 
 /** Who the statistics let in, where they ask. */
