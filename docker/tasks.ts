@@ -113,7 +113,10 @@ function describeService(
     isWanted: isWanted(task),
   });
   const update = UpdateStatus?.State ?? "";
-  const failed = own.find((task) => !isCurrent(task) && task.Status.Err);
+  // Others that were to follow it may wait for what it had, such as a port.
+  const failed = own.find(
+    (task) => !isCurrent(task) && ["failed", "rejected"].includes(task.Status.State),
+  );
   return {
     id: ID,
     name: Spec.Name,

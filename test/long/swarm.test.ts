@@ -159,6 +159,22 @@ test("a node added by hand joins every balancer, and leaves them", async () => {
   await swarm.agrees();
 });
 
+test("the processes of a node are told on its own engine, which is named on another", async () => {
+  await swarm.startWith(4);
+  const places = Object.entries(await swarm.readTasks());
+  for (const [name, place] of places) {
+    const engine = place.split(" ")[0];
+    const { code, output } = await swarm.command("service", "list", name);
+    const isHere = engine === swarm.machines[0].name;
+    const said = isHere ? /^app +up +\d+ /m : new RegExp(`${name} runs on engine ${engine}, where`);
+    expect({ code, output }).toEqual({
+      code: isHere ? 0 : 1,
+      output: expect.stringMatching(said) as string,
+    });
+  }
+  expect(new Set(places.map(([, place]) => place.split(" ")[0])).size).toBeGreaterThan(1);
+});
+
 test("refresh shows a service scaled or removed by hand, and up --refresh repairs it", async () => {
   await swarm.startWith(4);
   const s3 = swarm.manager.getService(swarm.service("s3"));

@@ -198,4 +198,9 @@ async function removeObjects(engine: Docker, stack: string): Promise<void> {
   for (const { Id } of await engine.listImages({ filters })) {
     await engine.getImage(Id).remove({ force: true });
   }
+  // The front's has no label: two stacks may have the same one, by tags of their own.
+  const tagged = await engine.listImages({ filters: { reference: [`*:${stack}`] } });
+  for (const tag of tagged.flatMap(({ RepoTags }) => RepoTags ?? [])) {
+    if (tag.endsWith(`:${stack}`)) await engine.getImage(tag).remove({ force: true });
+  }
 }

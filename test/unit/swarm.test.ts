@@ -266,7 +266,11 @@ describe("what the Swarm says", () => {
     const taken = { DesiredState: "shutdown", Spec: { ContainerSpec: { Image: "never" } } };
     const tasks = [
       info({ ...taken, Status: err }),
-      info({ ...taken, CreatedAt: "2026-01-01T00:00:03Z", Status: { State: "shutdown" } }),
+      info({
+        ...taken,
+        CreatedAt: "2026-01-01T00:00:03Z",
+        Status: { State: "pending", Err: "host-mode port already in use on 1 node" },
+      }),
       info({ CreatedAt: "2026-01-01T00:00:04Z", DesiredState: "shutdown", Status: err }),
       info({ CreatedAt: "2026-01-01T00:00:05Z" }),
     ];
