@@ -4,7 +4,14 @@ import { ROLE_LABEL, STACK_LABEL } from "../../config/topology";
 import { poll } from "../../time/poll";
 import { LabCheckout, engine, type Outcome } from "../support/checkout";
 import { expectAgreement, pauseNode } from "../support/cluster";
-import { countAnswers, eventually, identity, inContainer, names } from "../support/observe";
+import {
+  countAnswers,
+  eventually,
+  FAILED_WITHIN_MS,
+  identity,
+  inContainer,
+  names,
+} from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -213,7 +220,7 @@ test("stopped it is out, started it is in, and status agrees with both", async (
   await expectServing("s1", "s2", "s3");
   const exited = ["s9", at(254), "by hand", "left", "-", "-", "-", "-", "exited"];
   // Gossip says `leaving` until the end of the agent is known too.
-  await eventually(20_000, async () => {
+  await eventually(FAILED_WITHIN_MS, async () => {
     const [, , , , , , row, , verdict] = await statusOf(0);
     expect({ row: row.split(/ {2,}/), verdict }).toEqual({ row: exited, verdict: "All agree." });
   });

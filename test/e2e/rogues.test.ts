@@ -8,7 +8,14 @@ import { archiveOf } from "../../docker/archive";
 import { configuratorLog } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
 import { addressIn, expectAgreement } from "../support/cluster";
-import { configOnDisk, countAnswers, eventually, inContainer, previewed } from "../support/observe";
+import {
+  configOnDisk,
+  countAnswers,
+  eventually,
+  FAILED_WITHIN_MS,
+  inContainer,
+  previewed,
+} from "../support/observe";
 
 jest.setTimeout(300_000);
 
@@ -130,7 +137,7 @@ test.each(rogues)("with the key and %s it is refused and logged", async (_what, 
     await container.remove({ force: true });
   }
   // Out of gossip again, so that the next one comes to a quiet lab.
-  await eventually(PATIENCE_MS, async () => {
+  await eventually(FAILED_WITHIN_MS, async () => {
     const { members } = JSON.parse(
       await inContainer(lab, "ha", "serf", "members", "-status=alive", "-format=json"),
     ) as { members: { name: string }[] };

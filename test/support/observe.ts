@@ -126,6 +126,13 @@ export async function runningServers(
   );
 }
 
+/**
+ * Longest time until agents call a member failed that has fallen silent, ms. Before a second one confirms
+ * it they suspect it for 18 s (memberlist: SuspicionMult 3 of Serf's profile local, 6 times that, probes
+ * a second apart), after the seconds until its turn comes to be probed.
+ */
+export const FAILED_WITHIN_MS = 40_000;
+
 /** What of a container a scaling must not change. */
 export async function identity(lab: LabCheckout, name: string) {
   const { Id, State, RestartCount } = await lab.container(name).inspect();
