@@ -7,11 +7,7 @@ import { open, rename, rm } from "node:fs/promises";
  *
  * @throws Error when something else is there: to read a FIFO could take for ever
  */
-export function readIfThere(path: string): Promise<string | undefined> {
-  return Promise.resolve().then(() => readNow(path));
-}
-
-function readNow(path: string): string | undefined {
+export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     if (!statSync(path).isFile()) throw new Error(`${path}: got no regular file, expected one`);
     return readFileSync(path, "utf8");

@@ -95,7 +95,6 @@ function describeService(
     return isNew;
   });
   const template = JSON.stringify(Spec.TaskTemplate.ContainerSpec);
-  const isCurrent = (task: TaskInfo) => JSON.stringify(task.Spec.ContainerSpec) === template;
   const describe = (task: TaskInfo): Task => ({
     service: Spec.Name,
     state: task.Status.State,
@@ -109,20 +108,19 @@ function describeService(
         Addresses?.[0]?.split("/")[0] ?? "",
       ]),
     ),
-    isCurrent: isCurrent(task),
+    isCurrent: JSON.stringify(task.Spec.ContainerSpec) === template,
     isWanted: isWanted(task),
   });
   const update = UpdateStatus?.State ?? "";
   // Others that were to follow it may wait for what it had, such as a port.
-  const failed = own.find(
-    (task) => !isCurrent(task) && ["failed", "rejected"].includes(task.Status.State),
-  );
+  const hasFailed = ({ isCurrent, state }: Task) =>
+    !isCurrent && ["failed", "rejected"].includes(state);
   return {
     id: ID,
     name: Spec.Name,
     isGlobal: Spec.Mode?.Global !== undefined,
     update,
     tasks: newest.map(describe),
-    ...(update.startsWith("rollback") && failed && { takenBack: describe(failed) }),
+    takenBack: update.startsWith("rollback") ? own.map(describe).find(hasFailed) : undefined,
   };
 }

@@ -6,7 +6,7 @@ import { renderHaproxyConfig, type ProxyNode } from "../../haproxy/render";
 import { askConfigurator, type Outcome } from "../../configurator/client";
 import { withoutFrames } from "../../docker/exec";
 import type { LabCheckout } from "./checkout";
-import { get, inContainer, portOf } from "./observe";
+import { get, inContainer, parseStats, portOf } from "./observe";
 
 const MASTER = "/run/haproxy/master.sock";
 const STATE = "/var/lib/configurator";
@@ -92,18 +92,6 @@ export async function stats(lab: LabCheckout): Promise<Map<string, Record<string
   return parseStats((await get(portOf(lab, "statsPort"), "/;csv")).body);
 }
 
-function parseStats(csv: string): Map<string, Record<string, string>> {
-  const [header, ...rows] = csv.trim().split("\n");
-  const columns = header.replace("# ", "").split(",");
-  return new Map(
-    rows.map((row) => {
-      const cells = row.split(",");
-      const named = Object.fromEntries(columns.map((column, i) => [column, cells[i]]));
-      return [`${named.pxname}/${named.svname}`, named];
-    }),
-  );
-}
-
 /** A file of the configurator's that only HAProxy's user can read: root there may not, either. */
 export const readStateFile = (lab: LabCheckout, file: string) =>
   inContainer(lab, "ha", "s6-setuidgid", "haproxy", "cat", `${STATE}/${file}`);
@@ -158,8 +146,7 @@ export async function readState(lab: LabCheckout): Promise<State> {
   const algorithm = rows.get("nodes/BACKEND")?.algo ?? "";
   rows.delete("nodes/BACKEND");
   const servers = [...rows.values()].map(
-    ({ svname, addr, status, check_status }) =>
-      `${svname} ${addr} ${status} ${check_status.replace("* ", "")}`,
+    ({ svname, addr, status, check_status }) => `${svname} ${addr} ${status} ${check_status}`,
   );
   const beside = list.split("\n").filter((file) => file !== "" && !file.startsWith("filler"));
   return { folder, config, applied, beside, servers: servers.sort(), algorithm };

@@ -106,23 +106,32 @@ export function configOf(lab: LabCheckout, nodeCount: number): LabConfig {
 }
 
 /**
- * The backend's servers in the running process, by its admin CLI as the host reaches it: `UP L7OK`.
- * The star of a check that is being made is left out: it says nothing of the result.
+ * HAProxy's statistics, a row for each proxy and server, by `proxy/server`. The star of a check that is
+ * being made is left out of its status: it says nothing of the result.
  */
+export function parseStats(csv: string): Map<string, Record<string, string>> {
+  const [header, ...rows] = csv.trim().split("\n");
+  const columns = header.replace("# ", "").split(",");
+  return new Map(
+    rows.map((row) => {
+      const cells = row.split(",");
+      const named = Object.fromEntries(columns.map((column, i) => [column, cells[i]]));
+      named.check_status = named.check_status.replace("* ", "");
+      return [`${named.pxname}/${named.svname}`, named];
+    }),
+  );
+}
+
+/** The backend's servers in the running process, by its admin CLI as the host reaches it: `UP L7OK`. */
 export async function runningServers(
   lab: LabCheckout,
   { adminPort } = balancersOf(lab)[0],
 ): Promise<Record<string, string>> {
   const cli = connect(portOf(lab, adminPort), "127.0.0.1");
   cli.write("show stat nodes 4 -1\n");
-  const [header, ...rows] = (await text(cli)).trim().split("\n");
-  const columns = header.replace("# ", "").split(",");
-  const cell = (row: string, column: string) => row.split(",")[columns.indexOf(column)];
+  const rows = [...parseStats(await text(cli)).values()];
   return Object.fromEntries(
-    rows.map((row) => [
-      cell(row, "svname"),
-      `${cell(row, "status")} ${cell(row, "check_status").replace("* ", "")}`,
-    ]),
+    rows.map(({ svname, status, check_status }) => [svname, `${status} ${check_status}`]),
   );
 }
 
