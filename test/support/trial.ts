@@ -93,8 +93,11 @@ export function judge({ fault, load, posts, failure, delayMs, kills }: Trial) {
   const gap = longestGap(load);
   const broken = [
     ...(failure ? [failure] : []),
+    // While a lone balancer is away Docker's proxy accepts and resets what arrives: that is the outage.
     ...(outageMs === undefined && load.lost.length > cut ? load.lost : []),
-    ...(cut > inFlight ? [`${cut} GETs cut, ${inFlight} were in flight`] : []),
+    ...(outageMs === undefined && cut > inFlight
+      ? [`${cut} GETs cut, ${inFlight} were in flight`]
+      : []),
     ...posts.twice.map((id) => `POST ${id} reached nodes twice`),
   ];
   const late = [
