@@ -4,6 +4,7 @@ import { askConfigurator } from "../configurator/client";
 import type { BalancerView, ClusterView } from "../configurator/protocol/control";
 import { describeStopped } from "../docker/containerState";
 import { lookForLab, type Lab, type LabContainer } from "../state/inventory";
+import { compareViews, judgeBalancers, type Comparison } from "./compareViews";
 
 const ANSWER_WITHIN_MS = 10_000;
 
@@ -39,6 +40,23 @@ export function requireBalancers(lab: Lab): LabContainer[] {
 }
 
 /**
+ * Each node as every part of the lab sees it, and where they disagree.
+ *
+ * @throws if no balancer runs, or a configurator does not answer
+ */
+export async function compareLab(lab: Lab): Promise<Comparison> {
+  const balancers = requireBalancers(lab);
+  const [first] = balancers;
+  if (first.engine === undefined)
+    return compareViews(await readClusters(balancers), lab.containers);
+  const { cluster, views } = await readSwarm(first);
+  const clusters = withDeclared({ [first.name]: cluster }, lab);
+  const compared = compareViews(clusters, lab.containers);
+  const disagreements = [...compared.disagreements, ...judgeBalancers(lab.containers, views)];
+  return { ...compared, disagreements };
+}
+
+/**
  * The nodes as each part of the balancer sees them.
  *
  * @throws if the configurator does not answer
@@ -49,7 +67,7 @@ export async function readCluster(balancer: LabContainer): Promise<ClusterView> 
 }
 
 /** The same of a balancer of a Swarm, and what all of them say, as far as they answer it. */
-export async function readSwarm(
+async function readSwarm(
   balancer: LabContainer,
 ): Promise<{ cluster: ClusterView; views: BalancerView[] }> {
   const { cluster, balancers = [] } = await askBalancer(balancer, "balancers");

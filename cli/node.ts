@@ -11,7 +11,14 @@ import { runInContainer } from "../docker/exec";
 import { removeContainer } from "../docker/remove";
 import type { Lab, LabContainer } from "../state/inventory";
 import { poll } from "../time/poll";
-import { findLab, readCluster, readClusters, requireBalancers, withDeclared } from "./lab";
+import {
+  compareLab,
+  findLab,
+  readCluster,
+  readClusters,
+  requireBalancers,
+  withDeclared,
+} from "./lab";
 import {
   chooseRemoval,
   describeContainer,
@@ -21,7 +28,6 @@ import {
 } from "./handMade";
 import { parseCommand, runCommand, UsageError } from "./command";
 import { chooseStack } from "./stack";
-import { compareViews } from "./compareViews";
 import { formatTable } from "./table";
 
 const USAGE = `usage: npm run node -- add NAME… | remove NAME… | list [--stack NAME]
@@ -101,7 +107,7 @@ async function awaitRequests(
   );
   if (last === true) return;
   const { name, containerName } = addition;
-  const seen = last ? last.message : await describeNode(name, stack, balancers);
+  const seen = last ? last.message : await describeNode(name, stack);
   throw new Error(
     `${name} does not serve after ${SERVING_WITHIN_MS / 1000} s: ${seen}. ` +
       `Its container stays: docker logs ${containerName} may say why, ` +
@@ -109,13 +115,8 @@ async function awaitRequests(
   );
 }
 
-async function describeNode(
-  name: string,
-  stack: string,
-  balancers: LabContainer[],
-): Promise<string> {
-  const { containers } = await findLab(stack);
-  const { disagreements } = compareViews(await readClusters(balancers), containers);
+async function describeNode(name: string, stack: string): Promise<string> {
+  const { disagreements } = await compareLab(await findLab(stack));
   return (
     disagreements.filter((line) => line.startsWith(`${name}:`)).join(" ") || "it was just late"
   );

@@ -2,13 +2,12 @@
  * `npm run status [-- --watch | --json] [--stack NAME]`: each node as it is declared, in gossip, in /nodes, in
  * haproxy.cfg and in HAProxy.
  */
-import { findLab, readClusters, readSwarm, requireBalancers, withDeclared } from "./lab";
+import { compareLab, findLab, requireBalancers } from "./lab";
 import { followLab } from "./live/follow";
 import { drawText } from "./live/terminal";
 import { type LabStates, viewOf } from "./live/view";
 import { parseCommand, runCommand, UsageError } from "./command";
 import { chooseStack } from "./stack";
-import { compareViews, judgeBalancers } from "./compareViews";
 import { formatTable } from "./table";
 
 const USAGE = `usage: npm run status [-- --watch | --json] [--stack NAME]
@@ -48,17 +47,7 @@ async function watch(stack: string): Promise<void> {
 const COULD_NOT_LOOK = 3;
 
 async function status(stack: string, isJson: boolean): Promise<number> {
-  const lab = await findLab(stack);
-  const balancers = requireBalancers(lab);
-  const [first] = balancers;
-  const swarm = first.engine === undefined ? undefined : await readSwarm(first);
-  const clusters = swarm ? { [first.name]: swarm.cluster } : await readClusters(balancers);
-  const compared = compareViews(withDeclared(clusters, lab), lab.containers);
-  const { header, rows } = compared;
-  const disagreements = [
-    ...compared.disagreements,
-    ...(swarm ? judgeBalancers(lab.containers, swarm.views) : []),
-  ];
+  const { header, rows, disagreements } = await compareLab(await findLab(stack));
   if (isJson) {
     const nodes = rows.map((row) => Object.fromEntries(row.map((cell, i) => [header[i], cell])));
     console.log(JSON.stringify({ stack, nodes, disagreements }, undefined, 2));

@@ -2,7 +2,7 @@ import { coerce, gte } from "semver";
 import type { Check } from "./host";
 
 /** The oldest engine that the lab is tested with; older ones don't run on cgroup v2 hosts either. */
-const MIN_ENGINE = { version: "20.10", api: "1.41" };
+export const MIN_ENGINE = { version: "20.10", api: "1.41" };
 
 export const checkEngine: Check = (_, { engine }) => {
   const { address, source, version, api } = engine;

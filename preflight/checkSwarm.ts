@@ -1,5 +1,7 @@
+import { coerce, lt } from "semver";
 import { refusal } from "../config/labConfig";
 import { containersOf } from "../config/topology";
+import { MIN_ENGINE } from "./checkEngine";
 import type { Check } from "./host";
 import { list } from "./messages";
 
@@ -34,6 +36,13 @@ export const checkSwarm: Check = ({ config, topology }, { engine, swarm }) => {
         `swarm with DOCKER_HOST at a manager that is not drained as ${where}`,
       ),
     );
+  }
+  const old = swarm.engines
+    .filter(({ version }) => lt(coerce(version) ?? "0.0.0", coerce(MIN_ENGINE.version)!))
+    .map(({ name, version }) => `${name} has ${version}`);
+  if (old.length > 0) {
+    const allowed = `swarm of engines of version ${MIN_ENGINE.version} or newer (${list(old)})`;
+    problems.push(refusal(config, "orchestrator", allowed));
   }
   if (swarm.error !== undefined) problems.push(`the Swarm of ${where}: ${swarm.error}`);
   const wanted = new Set(containersOf(topology).map(({ containerName }) => containerName));

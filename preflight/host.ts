@@ -32,6 +32,8 @@ export interface Host {
     availability?: string;
     /** Addresses of the managers that the engine knows. */
     managers: string[];
+    /** All of the Swarm that are ready, with Docker's version. */
+    engines: { name: string; version: string }[];
     /** Why the Swarm can't be asked, if it can't. */
     error?: string;
     /** `own`: this stack's state records it. */

@@ -21,7 +21,10 @@ interface Abortable {
 }
 
 interface NodeInfo {
+  ID: string;
   Spec: { Availability: string };
+  Description: { Hostname: string; Engine: { EngineVersion: string } };
+  Status: { State: string };
 }
 
 interface EngineInfo {
@@ -98,18 +101,23 @@ async function inspectSwarm(
   const ids = new Set(resources.map(({ id }) => id));
   const { server: serveraddress, username, password } = registry;
   const failed = (error: Error) => error;
-  const [node, services, answer] = await Promise.all([
-    ControlAvailable && NodeID
-      ? (docker.getNode(NodeID).inspect() as Promise<NodeInfo>).catch(failed)
-      : undefined,
+  const [nodes, services, answer] = await Promise.all([
+    // What can't be asked is told of the services.
+    ControlAvailable ? (docker.listNodes() as Promise<NodeInfo[]>).catch(() => []) : [],
     ControlAvailable ? docker.listServices().catch(failed) : [],
     docker.checkAuth({ serveraddress, username, password }).catch(failed) as Promise<unknown>,
   ]);
   return {
     state: LocalNodeState,
     isManager: ControlAvailable,
-    availability: node instanceof Error ? undefined : node?.Spec.Availability,
+    availability: nodes.find(({ ID }) => ID === NodeID)?.Spec.Availability,
     managers: (RemoteManagers ?? []).map(({ Addr }) => Addr),
+    engines: nodes
+      .filter(({ Status }) => Status.State === "ready")
+      .map(({ Description: { Hostname, Engine } }) => ({
+        name: Hostname,
+        version: Engine.EngineVersion,
+      })),
     error: services instanceof Error ? services.message : undefined,
     services:
       services instanceof Error

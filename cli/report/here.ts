@@ -2,9 +2,8 @@
 import type { Browser } from "playwright-core";
 import { shootStatsPage } from "../browser";
 import type { Lab } from "../../state/inventory";
-import { readClusters, requireBalancers } from "../lab";
+import { compareLab, requireBalancers } from "../lab";
 import { readPulumi } from "../runPulumi";
-import { compareViews } from "../compareViews";
 import type { Document } from "./document";
 import { inspect, listNodeFiles, listRunning, readConfig, readFrom, readLogs } from "./evidence";
 import { SERF_LOG } from "./evidence";
@@ -19,14 +18,16 @@ export async function reportHere(
   output: Output,
   onStep: (what: string) => void,
 ): Promise<Document> {
-  const balancers = requireBalancers(lab);
-  const [balancer] = balancers;
-  const { containers, stack } = lab;
+  const [balancer] = requireBalancers(lab);
+  const { stack } = lab;
+  const [containers, elsewhere] = [false, true].map((isElsewhere) =>
+    lab.containers.filter((container) => (container.isElsewhere ?? false) === isElsewhere),
+  );
   const save = (name: string, content: string | Buffer) =>
     output.save(`${FOLDER}/${name}`, content);
 
   onStep(`the balancer of stack ${stack}: haproxy.cfg, /nodes, serf.log, stats page`);
-  const { header, rows, disagreements } = compareViews(await readClusters(balancers), containers);
+  const { header, rows, disagreements } = await compareLab(lab);
   const nodes = await listNodeFiles(balancer);
   const { statsUrl } = readPulumi("stack", "output", "--stack", stack) as { statsUrl: string };
   const asked = readPulumi("config", "get", "statsPassword", "--stack", stack);
@@ -46,7 +47,11 @@ export async function reportHere(
   }
   return {
     title: `The lab of stack ${stack}`,
-    intro: "What the lab showed of itself while it ran.",
+    intro:
+      elsewhere.length === 0
+        ? "What the lab showed of itself while it ran."
+        : `What the lab showed of itself on engine ${balancer.engine} while it ran. Logs and \`docker inspect\` of ` +
+          `${elsewhere.map(({ name }) => name).join(", ")} are on their own engines.`,
     sections: [
       {
         title: "As each part sees the nodes",

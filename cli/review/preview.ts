@@ -33,12 +33,20 @@ interface State {
 /**
  * Deploys, previews, destroys, also when interrupted.
  *
- * @throws what Pulumi said of a version that does not deploy or preview
+ * @throws for a version that is for a Swarm, before anything is made; what Pulumi said of one that does not deploy
+ *   or preview
  */
 export async function previewOnBase(
   { base, head, folder }: Sources,
   say: (line: string) => void,
 ): Promise<Findings> {
+  for (const { name, values } of [base, head]) {
+    if (values.orchestrator !== "swarm") continue;
+    throw new Error(
+      `orchestrator: got "swarm" in ${name}, expected docker: without registryPassword, which is a secret of ` +
+        "the stack, nothing can be pushed; --offline compares haproxy.cfg",
+    );
+  }
   const stack = `review-${randomBytes(4).toString("hex")}`;
   const [baseAt, headAt] = [await choosePlace(stack, "a"), await choosePlace(stack, "b")];
   const basePlaced = place(base.values, baseAt, base.values, baseAt);

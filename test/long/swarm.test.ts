@@ -1,4 +1,7 @@
 /** The lab on a Swarm of three machines: scaling, faults under load at every engine's port, bad input. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { runInContainer } from "../../docker/exec";
 import { connectMachine, type Machine } from "../../machines/machines";
 import { engine as outer } from "../support/checkout";
@@ -247,6 +250,64 @@ test("without a quorum an update says so in time, and changes nothing", async ()
     await eventually(60_000, () => swarm.setMachine("machine2", { Role: "worker" }));
   }
   await swarm.agrees();
+});
+
+test("the leader of three managers killed: another leads, and updates go on through it", async () => {
+  await swarm.startWith(4);
+  const [first, ...others] = swarm.machines;
+  const setRoles = async (Role: "manager" | "worker") => {
+    for (const { name } of others) {
+      await eventually(30_000, () => swarm.setMachine(name, { Role }));
+    }
+  };
+  await setRoles("manager");
+  await eventually(60_000, async () =>
+    expect((await swarm.listNodes()).map((it) => it.ManagerStatus?.Reachability)).toEqual(
+      swarm.machines.map(() => "reachable"),
+    ),
+  );
+  try {
+    const work = async () => {
+      await swarm.runMachines("kill", "1");
+      swarm.ask(others[0]);
+      await eventually(60_000, () => swarm.listNodes());
+      await swarm.leaves(first);
+      await swarm.agrees(others);
+      await swarm.scale(6);
+      await swarm.agrees(others);
+    };
+    const results = await swarm.load(work, others);
+    report(results.map((result, i) => [others[i].name, result]));
+    expect(results.map(({ lost }) => lost)).toEqual([[], []]);
+  } finally {
+    await swarm.runMachines("start", "1");
+    swarm.ask(first);
+    await setRoles("worker");
+  }
+  await swarm.agrees();
+  await swarm.startWith(4);
+});
+
+test("a report of a running lab says what this engine shows, and where the rest is", async () => {
+  await swarm.startWith(4);
+  const out = mkdtempSync(join(tmpdir(), "e2e-report-"));
+  try {
+    const made = await swarm.command("report", "--here", "--out", out);
+    expect(made).toMatchObject({ code: 0 });
+    const text = readFileSync(join(out, "report/report.md"), "utf8");
+    expect(text).toContain("All agree.");
+    const here = Object.entries(await swarm.readTasks())
+      .filter(([, place]) => place.startsWith(`${swarm.machines[0].name} `))
+      .map(([name]) => name);
+    const logs = [...here, `ha-${swarm.machines[0].name}`].flatMap((name) => [
+      ...[`${name}.log`, `inspect-${name}.json`],
+    ]);
+    const fixed = ["docker-ps.txt", "haproxy.cfg", "nodes.txt", "serf.log", "stats.png"];
+    expect(readdirSync(join(out, "logs/here")).sort()).toEqual([...fixed, ...logs].sort());
+    expect(text).toMatch(/on engine machine1 while it ran\. .* are on their own engines\./);
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
 });
 
 test.each<[string, Record<string, string>, () => string | undefined, RegExp]>([

@@ -23,13 +23,20 @@ interface SwarmNode {
   Version: { Index: number };
   Spec: { Availability: "active" | "pause" | "drain"; Role: "manager" | "worker" };
   Description: { Hostname: string };
+  /** Of a manager. */
+  ManagerStatus?: { Reachability: string };
 }
 
 export class SwarmLab {
+  /** Whose Docker API is asked. */
+  private asked: Machine;
+
   private constructor(
     readonly machines: Machine[],
     readonly lab: LabCheckout,
-  ) {}
+  ) {
+    [this.asked] = machines;
+  }
 
   /** Makes the machines and deploys the lab, with two nodes. @throws if there are machines already */
   static async create(stack: string): Promise<SwarmLab> {
@@ -57,7 +64,13 @@ export class SwarmLab {
   }
 
   get manager(): Docker {
-    return connectMachine(this.machines[0]);
+    return connectMachine(this.asked);
+  }
+
+  /** From now on the program, the commands and the tests ask this machine. */
+  ask(machine: Machine): void {
+    this.asked = machine;
+    this.lab.host.dockerHost = machine.dockerHost;
   }
 
   /** A service's name on the Swarm. */
@@ -68,7 +81,7 @@ export class SwarmLab {
   /** Runs a command of the lab's copy. */
   async command(name: string, ...args: string[]): Promise<Outcome> {
     const script = ["--require", "tsx/cjs", `cli/${name}.ts`, ...args, "--stack", this.lab.stack];
-    const env = { ...process.env, DOCKER_HOST: this.machines[0].dockerHost };
+    const env = { ...process.env, DOCKER_HOST: this.asked.dockerHost };
     const options = { cwd: this.lab.folder, env };
     try {
       const { stdout } = await promisify(execFile)(process.execPath, script, options);
@@ -147,11 +160,27 @@ export class SwarmLab {
     return (await Promise.all(logs)).flat();
   }
 
+  /** How the machines stand in the Swarm. */
+  async listNodes(): Promise<SwarmNode[]> {
+    return (await this.manager.listNodes()) as SwarmNode[];
+  }
+
   /** Changes how a machine stands in the Swarm. */
   async setMachine(name: string, change: Partial<SwarmNode["Spec"]>): Promise<void> {
-    const nodes = (await this.manager.listNodes()) as SwarmNode[];
+    const nodes = await this.listNodes();
     const { ID, Version, Spec } = nodes.find((node) => node.Description.Hostname === name)!;
     await this.manager.getNode(ID).update({ version: Version.Index, ...Spec, ...change });
+  }
+
+  /** How often engines report to the managers; one that misses three is down. Docker's default is 5 s. */
+  async setHeartbeat(seconds: number): Promise<void> {
+    const { Version, Spec } = (await this.manager.swarmInspect()) as {
+      Version: { Index: number };
+      Spec: { Dispatcher: object };
+    };
+    const Dispatcher = { ...Spec.Dispatcher, HeartbeatPeriod: seconds * 1e9 };
+    const _query = { version: Version.Index };
+    await this.manager.swarmUpdate({ _query, _body: { ...Spec, Dispatcher } });
   }
 
   /** `npm run machines` in this lab's terminal. */
@@ -198,6 +227,12 @@ export interface SwarmFault {
 
 const others = ({ machines }: SwarmLab, ...numbers: number[]) =>
   machines.filter((_machine, i) => !numbers.includes(i));
+
+async function killEngine(swarm: SwarmLab): Promise<void> {
+  await swarm.runMachines("kill", "3");
+  await swarm.leaves(swarm.machines[2]);
+  await swarm.agrees(others(swarm, 2));
+}
 
 export const SWARM_FAULTS: SwarmFault[] = [
   {
@@ -253,12 +288,20 @@ export const SWARM_FAULTS: SwarmFault[] = [
   {
     name: "an engine killed",
     spares: [2],
-    async run(swarm) {
-      await swarm.runMachines("kill", "3");
-      await swarm.leaves(swarm.machines[2]);
-      await swarm.agrees(others(swarm, 2));
-    },
+    run: killEngine,
     heal: (swarm) => swarm.runMachines("start", "3"),
+  },
+  {
+    name: "an engine killed, with a heartbeat of 1 s",
+    spares: [2],
+    async run(swarm) {
+      await swarm.setHeartbeat(1);
+      await killEngine(swarm);
+    },
+    async heal(swarm) {
+      await swarm.setHeartbeat(5);
+      await swarm.runMachines("start", "3");
+    },
   },
   {
     name: "the manager killed",

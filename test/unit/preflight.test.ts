@@ -473,6 +473,10 @@ describe("on a Swarm", () => {
     isManager: true,
     availability: "active",
     managers: ["10.0.0.11:2377"],
+    engines: [
+      { name: "m1", version: "28.2.2" },
+      { name: "m2", version: "20.10.24+dfsg1" },
+    ],
     services: [{ name: "x-s1", own: true }],
   };
   const where = "the Docker engine at unix:///var/run/docker.sock (the default)";
@@ -496,6 +500,11 @@ describe("on a Swarm", () => {
       "a drained manager",
       { availability: "drain" },
       [`${got} swarm with DOCKER_HOST at a manager that is not drained as ${where}`],
+    ],
+    [
+      "an engine that is too old",
+      { engines: [...swarm.engines, { name: "m3", version: "19.03.15" }] },
+      [`${got} swarm of engines of version 20.10 or newer (m3 has 19.03.15)`],
     ],
     ["no leader", { error: "no leader" }, [`the Swarm of ${where}: no leader`]],
     [

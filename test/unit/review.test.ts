@@ -1,9 +1,10 @@
 import { checkout } from "../../cli/setup/places";
 import { renderBoth } from "../../cli/review/offline";
+import { previewOnBase } from "../../cli/review/preview";
 import { place, restore, type Place, type Values } from "../../cli/review/config";
 import { describeReview, differs, summarize, type Findings } from "../../cli/review/markdown";
 import { renderFor } from "../support/golden";
-import { LAB } from "../support/labConfig";
+import { LAB, SWARM_LAB } from "../support/labConfig";
 
 const TICKS = "```";
 
@@ -160,12 +161,25 @@ test("the preview is told with the names, addresses and ports of the lab itself"
   );
 });
 
-test("without an engine each version's own code renders its text", async () => {
-  const source = (nodeCount: number) => {
-    const config = { ...LAB, nodeCount };
-    return { name: `${nodeCount} nodes`, folder: checkout, values: config };
-  };
-  const { config } = await renderBoth({ base: source(2), head: source(3), folder: checkout });
-  const rendered = (nodeCount: number) => renderFor({ ...LAB, nodeCount });
-  expect(config).toEqual({ before: rendered(2), after: rendered(3) });
+test("what is for a Swarm is refused, with what compares it, before anything is made", async () => {
+  const source = (name: string, orchestrator?: string) => ({
+    ...{ name, folder: "/nowhere", values: { ...LAB, orchestrator } },
+  });
+  const sources = { base: source("main"), head: source("HEAD", "swarm"), folder: "/nowhere" };
+  await expect(previewOnBase(sources, () => undefined)).rejects.toThrow(
+    /^orchestrator: got "swarm" in HEAD, expected docker: .*; --offline compares haproxy\.cfg$/,
+  );
 });
+
+test.each([LAB, SWARM_LAB])(
+  "without an engine each version's own code renders its text ($orchestrator)",
+  async (lab) => {
+    const source = (nodeCount: number) => {
+      const config = { ...lab, nodeCount };
+      return { name: `${nodeCount} nodes`, folder: checkout, values: config };
+    };
+    const { config } = await renderBoth({ base: source(2), head: source(3), folder: checkout });
+    const rendered = (nodeCount: number) => renderFor({ ...lab, nodeCount });
+    expect(config).toEqual({ before: rendered(2), after: rendered(3) });
+  },
+);
