@@ -15,9 +15,7 @@ import { seconds, type Report } from "./report";
 const STEPS: [name: string, end: RegExp][] = [
   ["npm packages", /^[✓→] Docker engine/],
   ["engine found", /^✓ Docker engine/],
-  ["Pulumi CLI", /^✓ Pulumi CLI/],
-  ["Docker plugin", /^✓ Docker plugin/],
-  ["base image", /^✓ Base image/],
+  ["Pulumi CLI and plugin, the base image beside them", /^✓ (Docker plugin|Base image)/],
   ["Pulumi up, its start", /docker:index:Image base creating/],
   ["images", /docker:index:Image (ha|webapp) created/],
   ["containers until all serve", /^The lab is up/],

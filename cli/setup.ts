@@ -14,9 +14,10 @@ import { complete } from "./setup/step";
 const say = (line: string) => console.log(line);
 
 /**
- * Goes through all steps; one that is done costs next to nothing.
+ * Goes through all steps; one that is done costs next to nothing. The base image is made beside the CLI: of the two,
+ * one waits for the network while the other computes.
  *
- * @throws naming the step that failed and what to do about it.
+ * @throws naming the steps that failed and what to do about it.
  */
 export async function setUp({ retryDownloads = false } = {}): Promise<void> {
   await withLock(
@@ -24,9 +25,13 @@ export async function setUp({ retryDownloads = false } = {}): Promise<void> {
     async () => {
       await removeLeftovers();
       if (retryDownloads) forgetOfflinePlugin();
-      for (const step of [dockerEngine, pulumiCli, dockerPlugin, baseImage()]) {
-        await complete(step, say);
-      }
+      await complete(dockerEngine, say);
+      const cliAndPlugin = complete(pulumiCli, say).then(() => complete(dockerPlugin, say));
+      const both = await Promise.allSettled([cliAndPlugin, complete(baseImage(), say)]);
+      const failures = both.flatMap((it) =>
+        it.status === "rejected" ? [(it.reason as Error).message] : [],
+      );
+      if (failures.length > 0) throw new Error(failures.join("\n"));
     },
     (owner) => say(`… another set-up is running (process ${owner}); waiting for it`),
   );

@@ -1,7 +1,7 @@
 /** Other programs: where they are and how they are run. */
 import { spawn, spawnSync, type SpawnOptions } from "node:child_process";
 import { accessSync, appendFileSync, constants, mkdirSync, realpathSync } from "node:fs";
-import { delimiter, dirname, join, sep } from "node:path";
+import { basename, delimiter, dirname, join, sep } from "node:path";
 import { cache, checkout } from "./places";
 
 const log = join(cache, "setup.log");
@@ -43,7 +43,7 @@ export async function run(
   appendFileSync(log, `$ ${command} ${args.join(" ")}\n`);
   const started = Date.now();
   const alive = setInterval(() => {
-    console.log(`  … ${Math.round((Date.now() - started) / 1000)} s`);
+    console.log(`  … ${basename(command)}: ${Math.round((Date.now() - started) / 1000)} s`);
   }, 30_000);
   const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
   let last = "";
@@ -74,8 +74,16 @@ export function asRoot(command: string[]): string[] | undefined {
   return sudo === undefined ? undefined : [sudo, ...command];
 }
 
-/** Installs Debian packages, also after an installation that was interrupted. */
-export async function installPackages(...packages: string[]): Promise<void> {
+let installing = Promise.resolve();
+
+/** Installs Debian packages, also after an installation that was interrupted. One installation waits for another. */
+export function installPackages(...packages: string[]): Promise<void> {
+  const done = installing.then(() => install(packages));
+  installing = done.catch(() => undefined);
+  return done;
+}
+
+async function install(packages: string[]): Promise<void> {
   const apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"];
   for (const command of [
     ["dpkg", "--configure", "-a"],

@@ -40,7 +40,7 @@ export async function complete(step: Step, say: (line: string) => void): Promise
       if (made === undefined) throw new Error("it ended well, but the check still finds nothing");
       return say(`✓ ${step.name}: ${made} (${Math.round((Date.now() - started) / 1000)} s)`);
     } catch (error) {
-      say(`  that did not work: ${(error as Error).message}`);
+      say(`  ${step.name}: that did not work: ${(error as Error).message}`);
     }
   }
   throw new Error(`${step.name}: ${step.help}`);

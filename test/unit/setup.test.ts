@@ -251,9 +251,9 @@ describe("a step", () => {
     await done;
     expect(said).toEqual([
       "→ Thing: download it",
-      "  that did not work: no network",
+      "  Thing: that did not work: no network",
       "→ Thing: pretend",
-      "  that did not work: it ended well, but the check still finds nothing",
+      "  Thing: that did not work: it ended well, but the check still finds nothing",
       "→ Thing: make it",
       "✓ Thing: 2.0 (0 s)",
     ]);
