@@ -32,7 +32,7 @@ export = async function declareLab() {
     stack: config.stack,
     platform,
     registry: topology.swarm?.registry,
-    rebuilds: await countRebuilds(config.stack),
+    rebuilds: await countRebuilds(config.stack, topology.swarm?.registry),
   });
 
   const { WebApp, LoadBalancer } = chooseComponents(topology);
