@@ -22,7 +22,8 @@ import { readNodes, writeNodes } from "./nodesFolder";
 import { RateLimiter } from "./rateLimiter";
 import { paths } from "./paths";
 import { findHarmed, NotServing, type Progress, waitUntilServing } from "./readiness";
-import { type GossipEvent, queryBalancers, readMembers } from "./serf";
+import { type GossipEvent, SerfAgent } from "./serf";
+import { logEvent } from "./serfLog";
 import { drainServer, isDraining, listServers } from "./servers";
 import { type Pushed, readDepartures, readPushed, takeGiven, writePushed } from "./state";
 import { describeView, parseViews } from "./views";
@@ -54,6 +55,10 @@ const BALANCERS = [process.env.AGENT_NAME ?? hostname(), process.env.PEER].filte
 export class Configurator {
   private last: Promise<unknown> = Promise.resolve();
   private readonly rateLimiter = new RateLimiter((reason) => this.reconcile(reason));
+  private readonly agent = new SerfAgent(
+    (event) => this.handleGossip(event),
+    () => this.rateLimiter.trigger("the gossip agent's start"),
+  );
   private readonly announced = new Announcements();
   private readonly health = new HealthRecord();
   private readonly draining = new Set<string>();
@@ -64,6 +69,7 @@ export class Configurator {
 
   /** Reconciles and goes on to look again by itself. */
   async start(): Promise<void> {
+    void this.agent.follow();
     try {
       await takeGiven();
       await this.reconcile("start");
@@ -73,16 +79,17 @@ export class Configurator {
   }
 
   /**
-   * Takes in what Serf's handler heard. An event only says that it is time to look; a query also
+   * Takes in what the gossip agent heard. An event only says that it is time to look; a query also
    * says what gossip will know a moment later.
    *
    * @returns the answer to a query
    */
-  async handleGossip({ event, members }: GossipEvent): Promise<string> {
+  private async handleGossip({ event, members }: GossipEvent): Promise<string> {
     // Asked by the balancer that an update waits for, again and again.
     if (event === "serving") {
       return describeView(await this.cluster(), (await readIfThere(paths.config)) ?? "");
     }
+    logEvent({ event, members });
     await this.takeGossip({ event, members });
     return "done";
   }
@@ -256,13 +263,13 @@ export class Configurator {
 
   /** What each balancer of the cluster that answers runs on, this one among them. */
   async balancers(): Promise<BalancerView[]> {
-    return parseViews(await queryBalancers("serving"));
+    return parseViews(await this.agent.queryBalancers("serving"));
   }
 
   private async views(): Promise<Views> {
     const [declaration, known, departures, nodes, config] = await Promise.all([
       readPushed(),
-      readMembers(),
+      this.agent.readMembers(),
       readDepartures(),
       readNodes(paths.nodes),
       readIfThere(paths.config),
@@ -304,7 +311,7 @@ export class Configurator {
     const declaration = await readPushed();
     if (declaration === undefined) return LOOK_EVERY_MS;
     const [members, worker, previous, departures] = await Promise.all([
-      readMembers(),
+      this.agent.readMembers(),
       readWorker(),
       readNodes(paths.nodes, (line) => console.error(line)),
       readDepartures(),
@@ -385,7 +392,7 @@ export class Configurator {
    * still knows of a container that has been replaced says nothing of the new one.
    */
   private async expectDeclared({ containers }: Pushed, before: Pushed | undefined): Promise<void> {
-    const members = (await readMembers()) ?? [];
+    const members = (await this.agent.readMembers()) ?? [];
     await this.updateDepartures((departures) => {
       departures.absent = [];
       for (const { name, status, boot } of members) {

@@ -1,13 +1,9 @@
-import { createServer, type ListenOptions, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { rmSync } from "node:fs";
 import type { ControlReply, ControlRequest } from "./protocol/control";
 import { Configurator } from "./configurator";
 import { paths } from "./paths";
 import type { Progress } from "./readiness";
-import { parseGossipEvent } from "./serf";
-
-/** Bound of what Serf's handler may send; Serf's own messages are far smaller. */
-const MAX_EVENT_CHARACTERS = 65_536;
 
 /** A watcher that reads so much slower than it is told is let go. */
 const MAX_UNREAD_BYTES = 2 ** 22;
@@ -69,50 +65,15 @@ async function answerControl(configurator: Configurator, socket: Socket): Promis
   socket.end();
 }
 
-/** What Serf's handler sends up to an empty line: its client can't end one side alone. */
-function readEvent(socket: Socket): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    socket.setEncoding("utf8");
-    socket.on("data", (chunk: string) => {
-      text += chunk;
-      if (text.endsWith("\n\n")) resolve(text);
-      else if (text.length > MAX_EVENT_CHARACTERS) reject(new Error("a gossip event too long"));
-    });
-    socket.on("end", () => resolve(text)).on("error", reject);
-  });
-}
-
-/** Answers when a leave is done, so that the node that leaves can wait for it; any other at once. */
-async function answerGossip(configurator: Configurator, socket: Socket): Promise<void> {
-  try {
-    const answer = await configurator.handleGossip(parseGossipEvent(await readEvent(socket)));
-    socket.end(`${answer}\n`);
-  } catch (error) {
-    console.error((error as Error).message);
-    socket.destroy();
-  }
-}
-
-function listen(
-  options: ListenOptions & { path: string },
-  answer: (socket: Socket) => Promise<void>,
-) {
-  rmSync(options.path, { force: true });
-  // allowHalfOpen: a client ends its side to mark the end of the request, then reads on.
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on("error", (error) => console.error(`${options.path}: ${error.message}`));
-    void answer(socket);
-  });
-  return server.listen(options);
-}
-
 function serve(): void {
   const configurator = new Configurator();
-  listen({ path: paths.control }, (socket) => answerControl(configurator, socket));
-  // Serf's handler is another user's; it can do no more there than an event can.
-  const forAll = { readableAll: true, writableAll: true };
-  listen({ path: paths.gossip, ...forAll }, (socket) => answerGossip(configurator, socket));
+  rmSync(paths.control, { force: true });
+  // allowHalfOpen: a client ends its side to mark the end of the request, then reads on.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", (error) => console.error(`${paths.control}: ${error.message}`));
+    void answerControl(configurator, socket);
+  });
+  server.listen(paths.control);
   void configurator.start();
   console.log("ready");
 }

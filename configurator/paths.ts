@@ -24,6 +24,9 @@ export const paths = {
   master: "/run/haproxy/master.sock",
   /** Where pushes arrive. */
   control: "/run/configurator/control.sock",
-  /** Where Serf's event handler passes on what it hears. */
-  gossip: "/run/configurator/gossip.sock",
+  /** The token of this run of the agent's RPC. */
+  serfToken: "/run/serf-token",
+  /** What gossip said, for people, and what it said before that. */
+  serfLog: "/var/log/serf.log",
+  oldSerfLog: "/run/configurator/serf.log.1",
 } as const;

@@ -408,7 +408,7 @@ class Steps {
     const log = await readFrom(this.balancer, "cat", SERF_LOG);
     this.save("serf.log", log);
     const header = ["time", "event", "member", "role"];
-    const text = `What the handler in \`ha\` wrote to \`${SERF_LOG}\`:`;
+    const text = `What gossip said to \`ha\`, in \`${SERF_LOG}\`:`;
     this.found(
       { kind: "text", text },
       { kind: "table", header, rows: parseSerfLog(log, this.began) },

@@ -31,7 +31,7 @@ export type ApplyMethod = "Runtime API" | "reload" | "start";
 export type LabEvent = { id: string; at: number } & Happening;
 
 export type Happening =
-  /** What Serf's handler heard. Names are anybody's text, cut to 80 characters. */
+  /** What the gossip agent heard. Names are anybody's text, cut to 80 characters. */
   | { what: "gossip"; event: string; members: { name: string; boot: string }[] }
   | { what: "apply"; way: ApplyMethod; ms: number; reason: string; change: string; diff: string[] }
   /** A line of the configurator's for people: a push, a refusal, a failure. */

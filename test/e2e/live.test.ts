@@ -6,9 +6,10 @@ import type { Browser, Page } from "playwright-core";
 import { browserStep, openBrowser } from "../../cli/browser";
 import type { LabView } from "../../cli/live/view";
 import { complete } from "../../cli/setup/step";
+import { tellBalancers } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
 import { addByHand } from "../support/cluster";
-import { eventually, get, inContainer, portOf } from "../support/observe";
+import { eventually, get, portOf } from "../support/observe";
 
 jest.setTimeout(180_000);
 
@@ -103,9 +104,7 @@ test("a new node is there half a second after the configurator has applied it", 
 
 test("a name is text, whoever made it", async () => {
   const name = `<img src=x onerror="document.title='owned'">`;
-  const announce = ["env", "SERF_EVENT=query", "SERF_QUERY_NAME=announce", `NAME=${name}`];
-  const script = `printf '%s\\t10.9.9.9\\tbackend\\trole=backend,boot=1\\n' "$NAME" | serf-event`;
-  await inContainer(lab, "ha", "s6-setuidgid", "_serf", ...announce, "sh", "-c", script);
+  await tellBalancers(lab, "announce", `${name}\t10.9.9.9\tbackend\trole=backend,boot=1`);
   await when(`document.querySelector("#events").textContent.includes("onerror")`);
   expect(await page.locator("img").count()).toBe(0);
   expect(await page.title()).toBe("3/3 up: lab of stack e2e-live");

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { withoutFrames } from "../../docker/exec";
 import { poll } from "../../time/poll";
-import { configuratorLog } from "../support/balancer";
+import { configuratorLog, tellBalancers } from "../support/balancer";
 import { LabCheckout } from "../support/checkout";
 import { addByHand, expectAgreement } from "../support/cluster";
 import { underLoad } from "../support/load";
@@ -226,15 +226,6 @@ describe("a leave counts for the boot that it names", () => {
   const bootOf = async (name: string) =>
     (await inContainer(lab, name, "s6-setuidgid", "_serf", "cat", "/run/serf/boot")).trim();
 
-  /** What ha's agent calls when it hears of a member, with a word that comes late. */
-  const hear = (event: string, query: string, line: string) =>
-    inContainer(
-      lab,
-      "ha",
-      ...["s6-setuidgid", "_serf", "env", `SERF_EVENT=${event}`, `SERF_QUERY_NAME=${query}`],
-      ...["sh", "-c", `printf '%s\\n' "$1" | serf-event`, "sh", line],
-    );
-
   test("the old boot's leave after the new boot's announcement changes nothing", async () => {
     await expectDeclared(2);
     const old = await bootOf("s1");
@@ -243,8 +234,7 @@ describe("a leave counts for the boot that it names", () => {
     expect(await bootOf("s1")).not.toBe(old);
     const before = await applies();
     const line = `s1\t${addressOf("s1")}\tbackend\trole=backend,origin=pulumi,boot=${old}`;
-    expect(await hear("query", "leave", line)).toBe("done\n");
-    expect(await hear("member-leave", "", line)).toBe("done\n");
+    expect(await tellBalancers(lab, "leave", line)).toEqual({ ha: "done" });
     await expectDeclared(2);
     expect(await applies()).toEqual(before);
   });

@@ -107,13 +107,23 @@ export function push(lab: LabCheckout, pushed: Pushed, deadlineMs = 20_000): Pro
 }
 
 /** Says to the configurator that it is time to look, as gossip does. */
-export const trigger = (lab: LabCheckout) =>
-  inContainer(
-    lab,
-    "ha",
-    ...["s6-setuidgid", "_serf", "env", "SERF_EVENT=member-update"],
-    ...["sh", "-c", "printf 's1\\t\\t\\t\\n' | serf-event"],
-  );
+export const trigger = (lab: LabCheckout) => tellBalancers(lab, "announce", "");
+
+/**
+ * Says something to all balancers, as a member does of itself.
+ *
+ * @param said name, address, role and tags with tabs in between, or nothing
+ * @returns the answers by balancer
+ */
+export async function tellBalancers(
+  lab: LabCheckout,
+  query: "announce" | "leave",
+  said: string,
+): Promise<Record<string, string>> {
+  const options = ["-format=json", "-no-ack", "-tag", "role=balancer", "-timeout=1s"];
+  const json = await inContainer(lab, "ha", "serf", "query", ...options, query, said);
+  return (JSON.parse(json) as { Responses: Record<string, string> }).Responses;
+}
 
 /** What the configurator has said so far, without the time and the name of its service. */
 export async function configuratorLog(lab: LabCheckout): Promise<string[]> {
