@@ -28,7 +28,7 @@ const write = (file: string, text: string) => writeFileSync(join(folder, file), 
 function bundle(options = {}): number {
   const all = { programs: { "dist/main": "main.ts" }, stamps: "dist/stamps.json", ...options };
   const script = `require("${folder}/bundles/bundle.cjs").bundle(${JSON.stringify(all)})`;
-  execFileSync(process.execPath, ["--eval", script], { cwd: tmpdir() });
+  execFileSync(process.execPath, ["--eval", script], { cwd: tmpdir(), stdio: "pipe" });
   return statSync(join(folder, "dist/main.js")).mtimeMs;
 }
 
@@ -47,6 +47,11 @@ test("a bundle that would be the same is not written", () => {
   expect(bundle()).toBe(first);
   write("word.ts", '// Says nothing else.\nexport const word = "one";\n');
   expect(bundle()).toBe(first);
+});
+
+test("a source that can't be bundled is named with its line", () => {
+  write("word.ts", "\nexport const = 1;\n");
+  expect(() => bundle()).toThrow(/^word\.ts:2:13: ERROR: /m);
 });
 
 test("a bundle is made again when it is missing, or for another option", () => {
