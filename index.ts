@@ -1,4 +1,3 @@
-import { bundlePrograms } from "./bundles/imagePrograms";
 import { readConfig } from "./config/labConfig";
 import { createSharedKey, HandMadeNodes } from "./components/gossip";
 import { LabImages } from "./components/images";
@@ -25,7 +24,6 @@ export = async function declareLab() {
   new HandMadeNodes("handMade", { network: network.id });
   const gossipKey = createSharedKey(topology);
 
-  bundlePrograms();
   const built = new LabImages("images", {
     names: images,
     hasFront: balancers.length > 1,

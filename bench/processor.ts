@@ -35,7 +35,7 @@ type Use = Record<Part, number>;
 const HOST_PARTS: [pattern: RegExp, part: Part][] = [
   [/pulumi-resource-lab/, "provider lab"],
   [/pulumi-resource-docker/, "provider docker"],
-  [/@pulumi\/pulumi\/cmd\/run/, "the program"],
+  [/bundles\/run\.cjs/, "the program"],
   [/^(\S*\/)?pulumi(-language-nodejs)?( |$)/, "Pulumi CLI"],
   [/^(\S*\/)?(dockerd|containerd)( |$)/, "dockerd, containerd"],
   [/^(\S*\/)?containerd-shim/, "shims and runc"],

@@ -23,11 +23,10 @@ export function listHelpers(processes: Process[], checkout: string): Helper[] {
       const at = command.indexOf(option);
       return at < 0 ? undefined : command[at + 1];
     };
-    const isProgram = command.some((part) => /@pulumi\/pulumi\/cmd\/run\b/.test(part));
     const pulumiEngine =
       command[0] === host
         ? command.slice(1).find((part) => /:\d+$/.test(part))
-        : isProgram && valueOf("--pwd") === checkout
+        : command.includes("--monitor") && valueOf("--pwd") === checkout
           ? valueOf("--engine")
           : undefined;
     return pulumiEngine === undefined ? [] : [{ pid, pulumiEngine }];

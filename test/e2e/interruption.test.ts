@@ -21,7 +21,7 @@ const firstSeed = seeds?.[0] ?? 7;
 
 const VICTIMS = {
   cli: /toolchain\/pulumi up/,
-  program: /pulumi\/cmd\/run/,
+  program: /bundles\/run\.cjs/,
   docker: /pulumi-resource-docker/,
   lab: /pulumi-resource-lab/,
 };

@@ -8,7 +8,6 @@ import { secret } from "../../providers/pluginServer";
 import { renderFor } from "../support/golden";
 import { LAB, SWARM_LAB } from "../support/labConfig";
 
-jest.mock("../../bundles/imagePrograms", () => ({ bundlePrograms: jest.fn() }));
 jest.mock("../../preflight/missingImages", () => ({
   countRebuilds: () => Promise.resolve({ webapp: 2 }),
 }));

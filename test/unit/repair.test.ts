@@ -258,7 +258,7 @@ describe("whether an update was cut off, from the backend's files", () => {
 
 test("an update's host and program are told by checkout and engine", () => {
   const host = "/lab/cli/pulumi/toolchain/pulumi-language-nodejs";
-  const run = "/lab/node_modules/@pulumi/pulumi/cmd/run/index.js";
+  const run = "/lab/bundles/run.cjs";
   const program = (folder: string) => [
     "node",
     run,
@@ -268,7 +268,7 @@ test("an update's host and program are told by checkout and engine", () => {
     "127.0.0.1:2",
     "--pwd",
     folder,
-    "index.ts",
+    "program.cjs",
   ];
   const commands = [
     [host, "127.0.0.1:3"],

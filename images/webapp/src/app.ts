@@ -124,7 +124,7 @@ const NO_SCHEMAS: FastifyServerOptions["schemaController"] = {
 };
 
 function refuseSchema(): never {
-  throw new Error("no route has a schema: bundles/imagePrograms.ts leaves out what compiles them");
+  throw new Error("no route has a schema: bundles/imagePrograms.cjs leaves out what compiles them");
 }
 
 /** The lab's web application, not yet listening. */

@@ -1,7 +1,7 @@
-import { bundle } from "./bundle.cjs";
+const { bundle } = require("./bundle.cjs");
 
 /** Bundles the programs that go into images: an image is rebuilt only when its program is another one. */
-export function bundlePrograms(): void {
+exports.bundleImagePrograms = function bundleImagePrograms() {
   bundle({
     programs: {
       "images/ha/dist/configurator": "configurator/main.ts",
@@ -12,4 +12,4 @@ export function bundlePrograms(): void {
     // Outside every image's build context.
     stamps: "images/dist/stamps.json",
   });
-}
+};
