@@ -3,6 +3,7 @@ import { deepStrictEqual } from "node:assert";
 import { execFile } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import type Docker from "dockerode";
 import { runInContainer, withoutFrames } from "../../docker/exec";
@@ -16,6 +17,8 @@ const MACHINES = 3;
 /** Until Swarm has noticed a dead machine and its nodes run elsewhere. */
 const RESCHEDULED_WITHIN_MS = 120_000;
 const AGREED_WITHIN_MS = 60_000;
+/** An engine's longest time between two reports to the managers, with Docker's own jitter. */
+const REPORTED_WITHIN_MS = 6000;
 
 /** What of a machine's entry in the Swarm is read and changed. */
 interface SwarmNode {
@@ -172,7 +175,12 @@ export class SwarmLab {
     await this.manager.getNode(ID).update({ version: Version.Index, ...Spec, ...change });
   }
 
-  /** How often engines report to the managers; one that misses three is down. Docker's default is 5 s. */
+  /**
+   * How often engines report to the managers; one that misses three is down. An engine hears of it with the answer to its
+   * next report, and nothing shows when it has.
+   *
+   * @param seconds Docker's default is 5
+   */
   async setHeartbeat(seconds: number): Promise<void> {
     const { Version, Spec } = (await this.manager.swarmInspect()) as {
       Version: { Index: number };
@@ -181,6 +189,7 @@ export class SwarmLab {
     const Dispatcher = { ...Spec.Dispatcher, HeartbeatPeriod: seconds * 1e9 };
     const _query = { version: Version.Index };
     await this.manager.swarmUpdate({ _query, _body: { ...Spec, Dispatcher } });
+    await delay(REPORTED_WITHIN_MS);
   }
 
   /** `npm run machines` in this lab's terminal. */
@@ -219,6 +228,8 @@ export interface SwarmFault {
   name: string;
   /** Numbers, from 0, of the machines whose own clients have nobody left to ask meanwhile. */
   spares: number[];
+  /** What is done before it, without load. */
+  prepare?: (swarm: SwarmLab) => Promise<unknown>;
   /** What is done under load; it ends when all nodes serve again at the other machines' ports. */
   run: (swarm: SwarmLab) => Promise<void>;
   /** What is done after it, without load. */
@@ -294,10 +305,8 @@ export const SWARM_FAULTS: SwarmFault[] = [
   {
     name: "an engine killed, with a heartbeat of 1 s",
     spares: [2],
-    async run(swarm) {
-      await swarm.setHeartbeat(1);
-      await killEngine(swarm);
-    },
+    prepare: (swarm) => swarm.setHeartbeat(1),
+    run: killEngine,
     async heal(swarm) {
       await swarm.setHeartbeat(5);
       await swarm.runMachines("start", "3");
@@ -330,9 +339,10 @@ export const SWARM_FAULTS: SwarmFault[] = [
 /** Does a fault under load at the other machines, heals it and waits until all agree. */
 export async function trySwarmFault(
   swarm: SwarmLab,
-  { spares, run, heal }: SwarmFault,
+  { spares, prepare, run, heal }: SwarmFault,
 ): Promise<{ results: [machine: string, load: LoadResult][]; tookMs: number }> {
   await swarm.startWith(4);
+  await prepare?.(swarm);
   let tookMs = 0;
   const on = others(swarm, ...spares);
   const loads = await swarm.load(async () => {
