@@ -192,7 +192,13 @@ async function removeObjects(engine: Docker, stack: string): Promise<void> {
   for (const { Id } of await engine.listContainers({ all: true, filters })) {
     await engine.getContainer(Id).remove({ force: true, v: true });
   }
-  for (const { Id } of await engine.listNetworks({ filters })) await engine.getNetwork(Id).remove();
+  for (const { Id } of await engine.listNetworks({ filters })) {
+    // A Swarm's that was destroyed is listed until its last task has ended.
+    const remove = engine.getNetwork(Id).remove() as Promise<void>;
+    await remove.catch((error: Error) => {
+      if (!error.message.includes("not found")) throw error;
+    });
+  }
   const { Volumes } = await engine.listVolumes({ filters });
   for (const { Name } of Volumes ?? []) await engine.getVolume(Name).remove();
   for (const { Id } of await engine.listImages({ filters })) {
