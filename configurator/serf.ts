@@ -56,7 +56,8 @@ export class SerfAgent {
 
   /** Hears the events until the signal aborts. */
   async follow(signal?: AbortSignal): Promise<void> {
-    signal?.addEventListener("abort", () => void this.connection?.then((it) => it.end()));
+    const end = () => this.connection?.then((connection) => connection.end());
+    signal?.addEventListener("abort", () => void end()?.catch(() => undefined));
     while (!signal?.aborted) {
       const connection = await this.connect().catch(() => undefined);
       await connection?.ended;
