@@ -1,4 +1,5 @@
 import type Docker from "dockerode";
+import { isNotFound } from "../../docker/connect";
 import { poll } from "../../time/poll";
 import { ResourceType } from "../pluginServer";
 import { immutable } from "./immutable";
@@ -47,8 +48,22 @@ export function network(connect: () => Docker): ResourceType<NetworkInputs, Valu
     outputs: ["scope"],
     create: async (docker, inputs) => (await docker.createNetwork(toNetworkOptions(inputs))).id,
     inspect: async (docker, id) => toNetworkState(await inspectAllocated(docker.getNetwork(id))),
-    remove: (docker, id) => docker.getNetwork(id).remove(),
+    remove: (docker, id) => removeWhole(docker.getNetwork(id)),
   });
+}
+
+/**
+ * A Swarm says at once that an overlay is removed. Until the last task in it has ended the engine has it all the same, and
+ * refuses another network of its name.
+ */
+async function removeWhole(network: Docker.Network): Promise<void> {
+  await network.remove();
+  const look = () =>
+    network.inspect().then(
+      () => "there",
+      (error: Error) => (isNotFound(error) ? "gone" : Promise.reject(error)),
+    );
+  await poll(look, (seen) => seen === "gone", { everyMs: 100, withinMs: 30_000 });
 }
 
 /** A Swarm gives an overlay its subnet and number when the network is there already. */

@@ -384,6 +384,21 @@ test("an update says which version it changes, and leaves what the program does 
   expect(await types.s1.diff(id, after, news, news, context())).toMatchObject({ changes: false });
 });
 
+test("a network is deleted when the engine does not have it any more", async () => {
+  const said: string[] = [];
+  const answers = [() => Promise.resolve({}), () => Promise.resolve({}), gone];
+  const overlay = {
+    remove: () => Promise.resolve(said.push("remove")),
+    inspect: () => {
+      said.push("inspect");
+      return answers.shift()!();
+    },
+  };
+  const networks = network(() => ({ getNetwork: () => overlay }) as unknown as Docker);
+  await networks.delete("id", {}, {} as Context);
+  expect(said).toEqual(["remove", "inspect", "inspect", "inspect"]);
+});
+
 test("steps 18 and 27: what was removed by hand is gone, and deleted without an error", async () => {
   for (const name of ["s1", "key", "config"]) {
     const { inputs, outputs } = record(name);
