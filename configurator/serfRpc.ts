@@ -3,12 +3,25 @@
  * header with that number answers it, and a body may follow the header.
  */
 import type { Socket } from "node:net";
-import { decodeMultiStream, encode } from "@msgpack/msgpack";
+import { type DecoderOptions, decodeMultiStream, encode } from "@msgpack/msgpack";
 
 /** Text as the agent has it, which may be any bytes. */
 export type Bytes = Uint8Array;
 
 export const textOf = (bytes: Bytes | null) => Buffer.from(bytes ?? []).toString();
+
+const DECODING: DecoderOptions & { context: undefined } = {
+  context: undefined,
+  rawStrings: true,
+  keyDecoder: {
+    canBeCached: () => true,
+    // A member may give any name to a tag. At this one the library would end the stream.
+    decode(bytes, at, length) {
+      const key = Buffer.from(bytes.subarray(at, at + length)).toString();
+      return key === "__proto__" ? "" : key;
+    },
+  },
+};
 
 interface Header {
   Seq: number;
@@ -92,8 +105,7 @@ export class Connection {
   }
 
   private async read(): Promise<void> {
-    const options = { rawStrings: true, context: undefined };
-    const messages = decodeMultiStream(this.socket, options)[Symbol.asyncIterator]();
+    const messages = decodeMultiStream(this.socket, DECODING)[Symbol.asyncIterator]();
     const next = async () => {
       const { value, done } = await messages.next();
       if (done) throw new Error("the agent ended the connection");

@@ -114,6 +114,17 @@ const rogues: [what: string, rogue: () => Rogue, refused: () => string][] = [
     ],
   ),
   [
+    "a tag that ends a decoder of its messages",
+    () => ({
+      node_name: "a b",
+      tags: JSON.parse(
+        '{"__proto__":"x","role":"backend","origin":"hand","boot":"1"}',
+      ) as Rogue["tags"],
+    }),
+    () =>
+      `not taken as a node: member "a b" at ${at(240)}: the name is not a host name label (a-z, 0-9, -)`,
+  ],
+  [
     "an address outside the subnet",
     () => ({ node_name: "s9", advertise: "10.99.99.99:7946", tags: asBackend }),
     () =>

@@ -263,6 +263,15 @@ describe("the agent's RPC", () => {
       member("s1", [32, 1, ...Array<number>(10).fill(0), 10, 0, 0, 1], TAGS),
       { address: "" },
     ],
+    [
+      "a tag that JavaScript would take for more",
+      member(
+        "s1",
+        [10, 0, 0, 1],
+        JSON.parse(`{"__proto__":"x",${JSON.stringify(TAGS).slice(1)}`) as object,
+      ),
+      {},
+    ],
     ["no address", member("s1", [], TAGS), { address: "" }],
     ["a name with tabs and lines", member("s1\t\n\0", [10, 0, 0, 1], TAGS), { name: "s1\t\n\0" }],
   ])("members with %s", async (_what, one, difference) => {
