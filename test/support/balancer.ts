@@ -66,7 +66,7 @@ export async function configuratorPid(lab: LabCheckout): Promise<number> {
   const top = (await lab.container("ha").top({ ps_args: "-eo pid,args" })) as {
     Processes: [pid: string, command: string][];
   };
-  const found = top.Processes.find(([, args]) => /^node .*configurator\.js serve/.test(args));
+  const found = top.Processes.find(([, args]) => /^node .*configurator\.js$/.test(args));
   if (found === undefined) throw new Error("the configurator does not run");
   return Number(found[0]);
 }
