@@ -13,8 +13,7 @@ import { seconds, type Report } from "./report";
 
 /** The steps by the line that ends each, in their order. */
 const STEPS: [name: string, end: RegExp][] = [
-  ["npm packages", /^[✓→] Docker engine/],
-  ["engine found", /^✓ Docker engine/],
+  ["npm packages, and the engine found", /^✓ Docker engine/],
   ["Pulumi CLI and plugin, the base image beside them", /^✓ (Docker plugin|Base image)/],
   ["Pulumi up, its start", /docker:index:Image base creating/],
   ["images", /docker:index:Image (ha|webapp) created/],
