@@ -84,13 +84,13 @@ export class Configurator {
    *
    * @returns the answer to a query
    */
-  private async handleGossip({ event, members }: GossipEvent): Promise<string> {
+  private async handleGossip(heard: GossipEvent): Promise<string> {
     // Asked by the balancer that an update waits for, again and again.
-    if (event === "serving") {
+    if (heard.event === "serving") {
       return describeView(await this.cluster(), (await readIfThere(paths.config)) ?? "");
     }
-    logEvent({ event, members });
-    await this.takeGossip({ event, members });
+    logEvent(heard);
+    await this.takeGossip(heard);
     return "done";
   }
 

@@ -1,5 +1,5 @@
 import type { SwarmPlan } from "../config/topology";
-import { connectDocker } from "../docker/connect";
+import { connectDocker, isNotFound } from "../docker/connect";
 import { listImages, readDeployment, type RecordedImage } from "../state/records";
 
 /**
@@ -47,7 +47,7 @@ async function isPushed(
     await connectDocker().getImage(digest).distribution({ authconfig });
     return true;
   } catch (error) {
-    if ((error as { statusCode?: number }).statusCode === 404) return false;
+    if (isNotFound(error)) return false;
     throw error;
   }
 }

@@ -94,9 +94,11 @@ export function judge({ fault, load, posts, failure, delayMs, kills }: Trial) {
   const broken = [
     ...(failure ? [failure] : []),
     // While a lone balancer is away Docker's proxy accepts and resets what arrives: that is the outage.
-    ...(outageMs === undefined && load.lost.length > cut ? load.lost : []),
-    ...(outageMs === undefined && cut > inFlight
-      ? [`${cut} GETs cut, ${inFlight} were in flight`]
+    ...(outageMs === undefined
+      ? [
+          ...(load.lost.length > cut ? load.lost : []),
+          ...(cut > inFlight ? [`${cut} GETs cut, ${inFlight} were in flight`] : []),
+        ]
       : []),
     ...posts.twice.map((id) => `POST ${id} reached nodes twice`),
   ];
