@@ -1,26 +1,35 @@
-/** `up` to many nodes beside docker-compose: what one more costs as their number grows, and what it costs `ha`. */
+/**
+ * `up` to many nodes under a client's requests, beside docker-compose: what one more costs as their number grows,
+ * what all of them cost when nothing happens, and what they cost `ha`.
+ */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { readNeighbours } from "../preflight/neighbours";
 import { LabCheckout } from "../test/support/checkout";
 import { configuratorLog } from "../test/support/balancer";
+import { expectAgreement } from "../test/support/cluster";
+import { underLoads } from "../test/support/load";
+import { portOf } from "../test/support/observe";
 import { withCompose } from "./compose";
 import { memoryOf } from "./memory";
 import { withNeighbours } from "./neighbours";
-import { run, timed } from "./measure";
-import { seconds, times, type Report } from "./report";
+import { readBusy, run, timed, whenAnswered } from "./measure";
+import { seconds, times, type Plot, type Report } from "./report";
 
 const STEPS = [10, 50, 100, 200];
 /** Before the first step. */
 const FIRST = 2;
 /** So many agents and checks on few cores take their time, s. */
 const READY_TIMEOUT = 900;
-/**
- * With more the agents' own work, a handler in each for each that comes, leaves no time for anything
- * else: on two processors 150 nodes came, and on the way to 200 the load was 1000 and stayed there.
- */
-const NODES_A_PROCESSOR = 50;
+/** With more the agents' own work, a handler in each for each that comes, may leave no time for anything else. */
+const NODES_A_PROCESSOR = 100;
+/** GETs a second, of each of two shapes. */
+const LOAD = { rate: 25, postRate: 0 };
+/** What nodes cost when nothing happens: begins so long after the last change, and takes so long, s. */
+const SETTLES_IN = 20;
+const SETTLED_FOR = 40;
 
 /** What an `up` is busy with, one after the other, and which line of its output begins it. */
 const PHASES: { name: string; line?: RegExp; take?: "last" }[] = [
@@ -30,18 +39,31 @@ const PHASES: { name: string; line?: RegExp; take?: "last" }[] = [
   { name: "configuration", line: /lab:index:HaproxyConfig \S+ (creating|updating) \(0s\)/ },
 ];
 
+/** What an `up` to so many nodes costs, whoever does it. */
+interface Cost {
+  /** s */
+  took: number;
+  /** Of all processors for each new node, s. */
+  work: number;
+  /** Of all processors for each node in a minute in which nothing happens, ms. */
+  settled: number;
+  sent: number;
+  lost: number;
+}
+
 interface Row {
   nodes: number;
   /** Nodes that came with this step. */
   added: number;
-  /** s */
-  up: number;
+  up: Cost;
   /** s, by {@link PHASES}. */
   phases: number[];
+  /** Until membership, /nodes, haproxy.cfg and HAProxy agree after it, s. */
+  agreed: number;
   /** An `up` with nothing to do, s. */
   empty: number;
-  /** The peer's `up` of the same nodes, until it ends and not until they serve, s. */
-  peer: number;
+  /** The peer's `up` of the same nodes, until it ends and not until they serve. */
+  peer: Cost;
   /** Last apply, as the configurator's log has it. */
   apply: string;
   /** MB */
@@ -89,13 +111,42 @@ async function timePhases(lab: LabCheckout): Promise<{ all: number; phases: numb
   return { all, phases: ends.map((end, i) => end - begins[i]) };
 }
 
+/** @param work the `up`, whose time it gives, s */
+async function costOf(
+  port: number,
+  { nodes, added }: Pick<Row, "nodes" | "added">,
+  work: () => Promise<number>,
+): Promise<Cost> {
+  const began = readBusy();
+  let [took, busy] = [NaN, NaN];
+  const [{ sent, lost }] = await underLoads(
+    [port],
+    async () => {
+      took = await work();
+      busy = readBusy() - began;
+    },
+    LOAD,
+  );
+  await delay(1000 * SETTLES_IN);
+  const quiet = readBusy();
+  await delay(1000 * SETTLED_FOR);
+  const settled = ((readBusy() - quiet) / nodes) * 1000 * (60 / SETTLED_FOR);
+  return { took, work: busy / added, settled, sent, lost: lost.length };
+}
+
 async function measure(lab: LabCheckout, nodes: number, added: number): Promise<Omit<Row, "peer">> {
   await lab.configure("nodeCount", nodes);
-  const { all, phases } = await timePhases(lab);
+  let [phases, agreed]: [number[], number] = [[], NaN];
+  const up = await costOf(portOf(lab, "httpPort"), { nodes, added }, async () => {
+    const { all, phases: parts } = await timePhases(lab);
+    phases = parts;
+    agreed = await timed(() => expectAgreement(lab));
+    return all;
+  });
   const applies = (await configuratorLog(lab)).filter((line) => line.startsWith("applied by "));
   const empty = await timed(() => lab.up());
   return {
-    ...{ nodes, added, up: all, phases, empty },
+    ...{ nodes, added, up, phases, agreed, empty },
     apply: /^applied by (.+ in \d+ ms)/.exec(applies.at(-1) ?? "")?.[1] ?? "",
     balancer: (await memoryOf(lab, "ha")).all,
     node: (await memoryOf(lab, "s1")).all,
@@ -104,18 +155,50 @@ async function measure(lab: LabCheckout, nodes: number, added: number): Promise<
 }
 
 function toReport(rows: Row[], leftOut: number[]): Report {
-  const perNode = ({ up, empty, added }: Row) => (1000 * (up - empty)) / added;
+  const byNodes = (
+    file: string,
+    title: string,
+    unit: string,
+    figure: (cost: Cost, row: Row) => number,
+  ): Plot => ({
+    ...{ file, title, unit, kind: "lines", xTitle: "nodes", x: rows.map(({ nodes }) => nodes) },
+    series: [
+      { name: "this lab", values: rows.map((row) => Number(figure(row.up, row).toFixed(2))) },
+      {
+        name: "docker-compose",
+        values: rows.map((row) => Number(figure(row.peer, row).toFixed(2))),
+      },
+    ],
+  });
+  const perNode = ({ up, empty, added }: Row) => (1000 * (up.took - empty)) / added;
+  const many = rows.filter(({ nodes }) => nodes >= 50);
   return {
-    comparisons: rows
-      .filter(({ nodes }) => nodes >= 50)
-      .map((row) => ({
+    comparisons: [
+      ...many.map((row) => ({
         figure: `up to ${row.nodes} nodes, ${row.added} of them new`,
-        own: seconds(row.up),
-        against: `docker-compose: ${seconds(row.peer)}`,
-        ratio: times(row.up / row.peer),
+        own: seconds(row.up.took),
+        against: `docker-compose: ${seconds(row.peer.took)}`,
+        ratio: times(row.up.took / row.peer.took),
         aim: `${perNode(row).toFixed(0)} ms a new node, ≤ 1.5 × ${perNode(rows[0]).toFixed(0)} ms`,
         isMet: perNode(row) <= 1.5 * perNode(rows[0]),
       })),
+      ...many.map(({ nodes, up, peer }) => ({
+        figure: `${nodes} nodes when nothing happens, of a processor for each in a minute`,
+        own: `${up.settled.toFixed(0)} ms`,
+        against: `docker-compose: ${peer.settled.toFixed(0)} ms`,
+        ratio: times(up.settled / peer.settled),
+        aim: "≤ 100 ms",
+        isMet: up.settled <= 100,
+      })),
+      ...many.map(({ nodes, up, peer }) => ({
+        figure: `GETs lost on the way to ${nodes} nodes`,
+        own: `${up.lost} of ${up.sent}`,
+        against: `docker-compose: ${peer.lost} of ${peer.sent}`,
+        ratio: "",
+        aim: "0",
+        isMet: up.lost === 0,
+      })),
+    ],
     tables: [
       {
         title: "What an up is busy with, s:",
@@ -128,42 +211,36 @@ function toReport(rows: Row[], leftOut: number[]): Report {
           "docker-compose",
         ],
         rows: rows.map((row) => [
-          ...[row.nodes, row.up.toFixed(1), ...row.phases.map((phase) => phase.toFixed(1))],
-          ...[row.empty.toFixed(1), `${perNode(row).toFixed(0)} ms`, row.peer.toFixed(1)],
+          ...[row.nodes, row.up.took.toFixed(1), ...row.phases.map((phase) => phase.toFixed(1))],
+          ...[row.empty.toFixed(1), `${perNode(row).toFixed(0)} ms`, row.peer.took.toFixed(1)],
         ]),
       },
       {
         title: "What it costs:",
         header: [
           "nodes",
+          "agree after, s",
           "last apply",
           "ha, MB",
           "a node, MB",
           "neighbours",
           "overflows since boot",
         ],
-        rows: rows.map(({ nodes, apply, balancer, node, neighbours }) => [
-          ...[nodes, apply, balancer.toFixed(0), node.toFixed(0)],
+        rows: rows.map(({ nodes, agreed, apply, balancer, node, neighbours }) => [
+          ...[nodes, agreed.toFixed(1), apply, balancer.toFixed(0), node.toFixed(0)],
           ...[neighbours.entries, neighbours.overflows],
         ]),
       },
     ],
     plots: [
-      {
-        file: "growth-peer",
-        title: "s for each new node",
-        unit: "s",
-        kind: "lines",
-        xTitle: "nodes",
-        x: rows.map(({ nodes }) => nodes),
-        series: [
-          { name: "this lab", values: rows.map((row) => Number((row.up / row.added).toFixed(2))) },
-          {
-            name: "docker-compose",
-            values: rows.map(({ peer, added }) => Number((peer / added).toFixed(2))),
-          },
-        ],
-      },
+      byNodes("growth-peer", "s for each new node", "s", ({ took }, { added }) => took / added),
+      byNodes("growth-work", "Of the processors for each new node", "s", ({ work }) => work),
+      byNodes(
+        "growth-settled",
+        "When nothing happens, for each node in a minute",
+        "ms",
+        ({ settled }) => settled,
+      ),
       {
         file: "growth",
         title: "up to so many nodes",
@@ -209,12 +286,13 @@ async function grow(steps: number[], progress: (line: string) => void): Promise<
       own.push(await measure(lab, nodes, nodes - (own.at(-1)?.nodes ?? FIRST)));
     }
     await lab.scale(1);
-    return await withCompose(lab, progress, async ({ scale }) => {
+    return await withCompose(lab, progress, async ({ port, scale }) => {
       await scale(FIRST);
+      await whenAnswered(port, FIRST, 60_000);
       const rows: Row[] = [];
       for (const row of own) {
         progress(`docker-compose: ${row.nodes} nodes`);
-        rows.push({ ...row, peer: await timed(() => scale(row.nodes)) });
+        rows.push({ ...row, peer: await costOf(port, row, () => timed(() => scale(row.nodes))) });
       }
       return rows;
     });

@@ -1,6 +1,7 @@
 /** The clock of the benchmark: commands, and when something can first be seen from outside. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { findOnPath, installPackages } from "../cli/setup/commands";
@@ -48,6 +49,20 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
   await work();
   return (performance.now() - started) / 1000;
+}
+
+/** The kernel counts in hundredths of a second here: USER_HZ. */
+export const TICKS_A_SECOND = 100;
+
+/** What all processors have been busy since the start of the machine, s. */
+export function readBusy(): number {
+  const [user, nice, system, , , irq, softirq] = readFileSync("/proc/stat", "utf8")
+    .split("\n")[0]
+    .trim()
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + irq + softirq) / TICKS_A_SECOND;
 }
 
 /** The tag in the answer, empty if it has none, or undefined if there is no good answer within a second. */

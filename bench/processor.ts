@@ -4,15 +4,13 @@ import { basename } from "node:path";
 import { listProcesses, type Process } from "../state/processes";
 import { LabCheckout } from "../test/support/checkout";
 import { names } from "../test/support/observe";
-import { timed } from "./measure";
+import { readBusy, TICKS_A_SECOND, timed } from "./measure";
 import { median, type Report } from "./report";
 
 const ROUNDS = 3;
 const BEFORE = 1;
 const ADDED = 10;
 const SAMPLE_EVERY_MS = 100;
-/** The kernel counts in hundredths of a second here: USER_HZ. */
-const TICKS_A_SECOND = 100;
 
 const PARTS = [
   "Pulumi CLI",
@@ -56,17 +54,6 @@ function useOf(pid: number, withChildren: boolean): number {
   } catch {
     return 0; // ended meanwhile
   }
-}
-
-/** What all processors have been busy since the start of the machine, s. */
-function readBusy(): number {
-  const [user, nice, system, , , irq, softirq] = readFileSync("/proc/stat", "utf8")
-    .split("\n")[0]
-    .trim()
-    .split(/\s+/)
-    .slice(1)
-    .map(Number);
-  return (user + nice + system + irq + softirq) / TICKS_A_SECOND;
 }
 
 /** Follows the processes of the host while something runs. */

@@ -104,7 +104,6 @@ export const BALANCER_NAMES = [FRONT, ...PAIR];
 
 /** Answered with 200 by a node that serves: images/webapp/src/app.ts. */
 const HEALTH_PATH = "/health";
-const CHECK_INTERVAL_MS = 500;
 const CHECK_TIMEOUT_MS = 1000;
 const HARD_STOP_SECONDS = 30;
 
@@ -120,6 +119,12 @@ export function imageNames(
   const place = registry === undefined ? "" : `${registry}/`;
   const name = (image: string) => `${place}${namePrefix}lab-${image}:${stack}`;
   return { base: name("base"), ha: name("ha"), webapp: name("webapp"), front: name("front") };
+}
+
+/** Time between two checks of a node, ms: a balancer of up to 200 nodes makes no more than 100 a second. */
+function checkInterval(nodeCount: number): number {
+  if (nodeCount <= 50) return 500;
+  return nodeCount <= 100 ? 1000 : 2000;
 }
 
 /** Turns the checked configuration into names, roles, addresses and ports. */
@@ -151,7 +156,7 @@ export function planTopology(config: LabConfig): Topology {
     gateway: gatewayAddress(subnet),
     serverTimeoutMs: config.serverTimeout,
     healthPath: HEALTH_PATH,
-    checkIntervalMs: CHECK_INTERVAL_MS,
+    checkIntervalMs: checkInterval(config.nodeCount),
     checkTimeoutMs: CHECK_TIMEOUT_MS,
     hardStopSeconds: HARD_STOP_SECONDS,
     stickySessions: config.stickySessions,

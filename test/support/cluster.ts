@@ -63,7 +63,7 @@ async function presentNodes(lab: LabCheckout): Promise<ProxyNode[]> {
 /** haproxy.cfg of a balancer as the renderer makes it of these nodes with the template in the lab's copy. */
 function renderedFor(lab: LabCheckout, balancer: string, nodes: readonly ProxyNode[]): string {
   const template = readFileSync(join(lab.folder, "haproxy/haproxy.cfg.hbs"), "utf8");
-  const { balancers } = planTopology(configOf(lab, 1));
+  const { balancers } = planTopology(configOf(lab, nodes.length));
   const { proxy } = balancers.find(({ name }) => name === balancer)!;
   return renderHaproxyConfig(template, proxy, nodes);
 }

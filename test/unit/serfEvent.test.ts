@@ -42,7 +42,7 @@ type Writer = (event: string, input: string | Buffer, query?: string) => void;
 
 /** In a node Serf's handler writes the log, */
 const handle: Writer = (event, input, query) => {
-  const { status, stdout, stderr } = spawnSync("sh", [join(root, "serf-event")], {
+  const { status, stdout, stderr } = spawnSync("awk", ["-f", join(root, "serf-event")], {
     env: {
       PATH: `${join(root, "bin")}:${process.env.PATH}`,
       SERF_EVENT: event,
