@@ -28,8 +28,8 @@ const NODES_A_PROCESSOR = 100;
 /** GETs a second, of each of two shapes. */
 const LOAD = { rate: 25, postRate: 0 };
 /** What nodes cost when nothing happens: begins so long after the last change, and takes so long, s. */
-const SETTLES_IN = 20;
-const SETTLED_FOR = 40;
+const SETTLES_IN = 10;
+const SETTLED_FOR = 30;
 
 /** What an `up` is busy with, one after the other, and which line of its output begins it. */
 const PHASES: { name: string; line?: RegExp; take?: "last" }[] = [
