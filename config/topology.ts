@@ -121,10 +121,9 @@ export function imageNames(
   return { base: name("base"), ha: name("ha"), webapp: name("webapp"), front: name("front") };
 }
 
-/** Time between two checks of a node, ms: a balancer of up to 200 nodes makes no more than 100 a second. */
+/** Time between two checks of a node, ms: of many nodes the checks are much of the cost, and one that hangs is a small part. */
 function checkInterval(nodeCount: number): number {
-  if (nodeCount <= 50) return 500;
-  return nodeCount <= 100 ? 1000 : 2000;
+  return nodeCount < 100 ? 500 : 2000;
 }
 
 /** Turns the checked configuration into names, roles, addresses and ports. */

@@ -99,6 +99,14 @@ test("nodePorts 0 publishes no node", () => {
   expect(nodes.map((node) => node.ports)).toEqual([[], []]);
 });
 
+test.each([
+  [99, 500],
+  [100, 2000],
+])("each of %i nodes is checked every %i ms", (nodeCount, checkIntervalMs) => {
+  const { balancers } = planTopology({ ...LAB, nodeCount });
+  expect(balancers.map((it) => it.proxy.checkIntervalMs)).toEqual([checkIntervalMs]);
+});
+
 test("on a Swarm names take the place of addresses, and the admin CLI is not published", () => {
   const [onEngine, onSwarm] = [planTopology(LAB), planTopology(SWARM_LAB)];
   const place = "registry.test:5000/x-lab-";
