@@ -218,7 +218,7 @@ function toReport(own: Samples, compose: Samples, bare: number[]): Report {
     notes: [
       "The up ends when HAProxy has checked every node; a bare `docker run` ends when its process " +
         "has begun, and its nodes answer nobody: there is no configuration.",
-      "docker-compose runs the same images without s6 and Serf; its HAProxy finds up to 20 nodes " +
+      "docker-compose runs the same images without s6 and Serf; its HAProxy finds up to 200 nodes " +
         "in Docker's DNS (bench/peers).",
     ],
   };

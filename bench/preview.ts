@@ -22,10 +22,10 @@ function createEmptyProgram(): string {
   mkdirSync(join(folder, "state"));
   symlinkSync(join(checkout, "node_modules"), join(folder, "node_modules"));
   const backend = `backend: {url: "file://${join(folder, "state")}"}`;
-  writeFileSync(join(folder, "Pulumi.yaml"), `name: empty\nruntime: nodejs\n${backend}\n`);
-  writeFileSync(join(folder, "package.json"), '{"main": "index.ts"}\n');
-  writeFileSync(join(folder, "tsconfig.json"), '{"compilerOptions": {"strict": true}}\n');
-  writeFileSync(join(folder, "index.ts"), "");
+  const runtime = "runtime: {name: nodejs, options: {typescript: false}}\nmain: program.cjs";
+  writeFileSync(join(folder, "Pulumi.yaml"), `name: empty\n${runtime}\n${backend}\n`);
+  // By this name it is started as the lab's own is, without TypeScript: bundles/run.cjs.
+  writeFileSync(join(folder, "program.cjs"), "");
   const run = (...args: string[]) => execFileSync(launcher, args, { cwd: folder, stdio: "ignore" });
   run("stack", "init", "bench");
   run("up", "--yes", "--skip-preview", "--stack", "bench");

@@ -86,11 +86,11 @@ export async function applyIfNeeded(
   const snapshot = await takeSnapshot(wanted);
   const step = decideApply(snapshot);
   if (step === "none") return undefined;
-  if (step === "record") return void (await recordWorker());
-  const isDone = step === "servers" && (await applyServers(snapshot));
-  const way = isDone ? "Runtime API" : await applyFile(snapshot);
+  if (step === "record") return void (await recordWorker(snapshot.worker!));
+  const changed = step === "servers" ? await applyServers(snapshot) : undefined;
+  const { way, worker } = changed ?? (await applyFile(snapshot));
   await replaceFile(paths.applied, wanted.text);
-  await recordWorker();
+  await recordWorker(worker);
   const { applied: before, live, recorded } = snapshot;
   // What an apply that was cut off has left is no edit.
   const isEditGone = recorded !== undefined && live !== before && live !== wanted.text;
@@ -123,27 +123,29 @@ export async function forgetWorker(): Promise<void> {
   await rm(paths.worker, { force: true });
 }
 
-/** Notes that the current worker runs on the applied text. */
-async function recordWorker(): Promise<void> {
-  const worker = await readWorker();
-  if (worker) await replaceFile(paths.worker, worker.id);
+/** Notes that a worker runs on the applied text. */
+const recordWorker = ({ id }: Worker) => replaceFile(paths.worker, id);
+
+/** How a text was applied, and the worker that was then seen with its servers. */
+interface Change {
+  way: ApplyMethod;
+  worker: Worker;
 }
 
-/** @returns whether the worker now has exactly these servers, without a reload */
-async function applyServers(snapshot: Snapshot): Promise<boolean> {
-  const { text, nodes, applied } = snapshot;
+/** @returns undefined when it takes a reload after all */
+async function applyServers(snapshot: Snapshot): Promise<Change | undefined> {
+  const { text, nodes, applied, worker } = snapshot;
   try {
     await putInPlace(await writeCandidate(paths.config, text), snapshot);
-    await changeServers(applied!, text, nodes);
-    await verifyServers(nodes);
-    return true;
+    await changeServers(worker!.servers, applied!, text, nodes);
+    return { way: "Runtime API", worker: await verifyServers(nodes) };
   } catch (error) {
     console.error(`reloading, because: ${(error as Error).message}`);
-    return false;
+    return undefined;
   }
 }
 
-async function applyFile(snapshot: Snapshot): Promise<ApplyMethod> {
+async function applyFile(snapshot: Snapshot): Promise<Change> {
   const { text, nodes, live, worker } = snapshot;
   try {
     const candidate = await writeCandidate(paths.config, text);
@@ -154,8 +156,7 @@ async function applyFile(snapshot: Snapshot): Promise<ApplyMethod> {
     if (worker === undefined) await waitForStart();
     // One that was there before may have read another file, or have been there all the time.
     if (worker !== undefined || live !== undefined) await reload();
-    await verifyServers(nodes);
-    return worker ? "reload" : "start";
+    return { way: worker ? "reload" : "start", worker: await verifyServers(nodes) };
   } catch (error) {
     await restoreLastGood(worker).catch((problem: Error) =>
       console.error(`the last good config is not restored: ${problem.message}`),
@@ -198,11 +199,10 @@ async function waitForStart(): Promise<void> {
 }
 
 /** Reads the backend back: what the process runs on must be what the file says. */
-async function verifyServers(nodes: readonly ProxyNode[]): Promise<void> {
-  const actual = (await readWorker())?.servers ?? [];
-  if (!hasServers(actual, nodes)) {
-    throw new Error(
-      `backend ${BACKEND} runs with "${listPlaces(actual)}", the file says "${listPlaces(nodes)}"`,
-    );
-  }
+async function verifyServers(nodes: readonly ProxyNode[]): Promise<Worker> {
+  const worker = await readWorker();
+  if (worker && hasServers(worker.servers, nodes)) return worker;
+  throw new Error(
+    `backend ${BACKEND} runs with "${listPlaces(worker?.servers ?? [])}", the file says "${listPlaces(nodes)}"`,
+  );
 }

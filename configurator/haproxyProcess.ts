@@ -52,7 +52,7 @@ function askMaster(commands: string[], parts = commands.length): Promise<string[
     socket.on("connect", () => socket.write(`${commands.join("; ")}\n`));
     socket.on("data", (chunk: string) => {
       text += chunk;
-      if (splitAnswers(text).length >= parts) socket.end();
+      if (chunk.endsWith("\n") && splitAnswers(text).length >= parts) socket.end();
     });
     socket.on("error", reject);
     socket.on("close", () => {
@@ -122,6 +122,8 @@ type Cell = (column: string) => string;
 
 /** A row of CSV. The reason of an application's answer is among it, and may hold commas. */
 export function splitRow(row: string): string[] {
+  // Most rows have no quotes, and HAProxy may show hundreds of them.
+  if (!row.includes('"')) return row.split(",");
   const cells = row.match(/("([^"]|"")*"|[^,]*)(,|$)/g) ?? [];
   return cells.map((cell) =>
     cell.replace(/,$/, "").replace(/^"([^]*)"$/, (_, text: string) => text.replaceAll('""', '"')),

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ServerStatus } from "./protocol/control";
 import type { ProxyNode } from "../haproxy/render";
-import { askWorker, BACKEND, readWorker } from "./haproxyProcess";
+import { askWorker, BACKEND } from "./haproxyProcess";
 
 /** How long a removed server's requests may take before they are cut off, ms. */
 const DRAIN_MS = 30_000;
@@ -75,10 +75,12 @@ type Change = [command: string, answer: string | RegExp];
  * Brings the running worker from one text's servers to another's by the Runtime API, without a
  * reload. A removed server gets no new request from here on; {@link drainServer} takes it away.
  *
+ * @param servers what the worker has
  * @param nodes the servers with the addresses that they are to have, which a text may not say
  * @throws Error with HAProxy's words when it refuses a step
  */
 export async function changeServers(
+  servers: readonly ServerStatus[],
   before: string,
   after: string,
   nodes: readonly ProxyNode[],
@@ -86,7 +88,7 @@ export async function changeServers(
   const wanted = splitServers(after).servers;
   const places = new Map(nodes.map((node) => [node.name, `${node.address}:${node.port}`]));
   const applied = splitServers(before).servers;
-  const actual = new Map((await readWorker())?.servers.map((server) => [server.name, server]));
+  const actual = new Map(servers.map((server) => [server.name, server]));
   const commands: Change[] = [];
   for (const { name, status } of actual.values()) {
     if (!wanted.has(name) && status !== "MAINT") commands.push([stateOf(name, "maint"), ""]);
@@ -106,7 +108,7 @@ export async function changeServers(
       commands.push([`set server ${BACKEND}/${name} health down`, ""]);
     }
   }
-  commands.push(...moveServers([...actual.values()], nodes));
+  commands.push(...moveServers(actual, nodes));
   await carryOut(commands);
 }
 
@@ -138,10 +140,12 @@ const STATE_COLUMNS = [
   ...["srv_check_port", "srv_check_addr", "srv_agent_addr", "srv_agent_port"],
 ];
 
-function moveServers(actual: readonly ServerStatus[], nodes: readonly ProxyNode[]): Change[] {
-  const servers = new Map(actual.map((server) => [server.name, server]));
+function moveServers(
+  actual: ReadonlyMap<string, ServerStatus>,
+  nodes: readonly ProxyNode[],
+): Change[] {
   return nodes.flatMap(({ name, address, port }): Change[] => {
-    const server = servers.get(name);
+    const server = actual.get(name);
     if (server === undefined || (server.address === address && server.port === port)) return [];
     return [
       [`set server ${BACKEND}/${name} addr ${address} port ${port}`, / changed from /],
