@@ -13,7 +13,7 @@ import { needProgram, run, whenAnswered } from "./measure";
 import { median, times, type Report } from "./report";
 
 const NODE_COUNTS = [1, 2, 10];
-const PAIRS = 7;
+const PAIRS = 5;
 const LASTS_S = 6;
 const CONNECTIONS = 50;
 const PATIENCE_MS = 30_000;
