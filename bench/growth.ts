@@ -117,11 +117,11 @@ async function costOf(
   { nodes, added }: Pick<Row, "nodes" | "added">,
   work: () => Promise<number>,
 ): Promise<Cost> {
-  const began = readBusy();
   let [took, busy] = [NaN, NaN];
   const [{ sent, lost }] = await underLoads(
     [port],
     async () => {
+      const began = readBusy();
       took = await work();
       busy = readBusy() - began;
     },
@@ -160,16 +160,16 @@ function toReport(rows: Row[], leftOut: number[]): Report {
     title: string,
     unit: string,
     figure: (cost: Cost, row: Row) => number,
-  ): Plot => ({
-    ...{ file, title, unit, kind: "lines", xTitle: "nodes", x: rows.map(({ nodes }) => nodes) },
-    series: [
-      { name: "this lab", values: rows.map((row) => Number(figure(row.up, row).toFixed(2))) },
-      {
-        name: "docker-compose",
-        values: rows.map((row) => Number(figure(row.peer, row).toFixed(2))),
-      },
-    ],
-  });
+  ): Plot => {
+    const series = (name: string, whose: "up" | "peer") => ({
+      name,
+      values: rows.map((row) => Number(figure(row[whose], row).toFixed(2))),
+    });
+    return {
+      ...{ file, title, unit, kind: "lines", xTitle: "nodes", x: rows.map(({ nodes }) => nodes) },
+      series: [series("this lab", "up"), series("docker-compose", "peer")],
+    };
+  };
   const perNode = ({ up, empty, added }: Row) => (1000 * (up.took - empty)) / added;
   const many = rows.filter(({ nodes }) => nodes >= 50);
   return {

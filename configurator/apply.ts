@@ -127,13 +127,13 @@ export async function forgetWorker(): Promise<void> {
 const recordWorker = ({ id }: Worker) => replaceFile(paths.worker, id);
 
 /** How a text was applied, and the worker that was then seen with its servers. */
-interface Change {
+interface Outcome {
   way: ApplyMethod;
   worker: Worker;
 }
 
 /** @returns undefined when it takes a reload after all */
-async function applyServers(snapshot: Snapshot): Promise<Change | undefined> {
+async function applyServers(snapshot: Snapshot): Promise<Outcome | undefined> {
   const { text, nodes, applied, worker } = snapshot;
   try {
     await putInPlace(await writeCandidate(paths.config, text), snapshot);
@@ -145,7 +145,7 @@ async function applyServers(snapshot: Snapshot): Promise<Change | undefined> {
   }
 }
 
-async function applyFile(snapshot: Snapshot): Promise<Change> {
+async function applyFile(snapshot: Snapshot): Promise<Outcome> {
   const { text, nodes, live, worker } = snapshot;
   try {
     const candidate = await writeCandidate(paths.config, text);
