@@ -55,8 +55,8 @@ export = async function declareLab() {
     statsPassword: config.statsPassword,
     servers,
     runs: webapp.runs,
-    after: running.size > 0 ? [webapp.ready] : [],
-    isRunning: running.size > 0,
+    after: nodes.some(({ name }) => running.has(name)) ? [webapp.ready] : [],
+    running,
     readyTimeout: config.readyTimeout,
   });
 

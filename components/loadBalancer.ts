@@ -26,8 +26,8 @@ export interface LoadBalancerArgs {
   runs: Record<string, pulumi.Input<string>>;
   /** What a balancer's replacement waits for: the old one serves until the nodes are new. */
   after: pulumi.Resource[];
-  /** Whether a lab runs, of which only one balancer at a time may be replaced. */
-  isRunning: boolean;
+  /** Names of the balancers and nodes that run: only one balancer at a time is replaced then. */
+  running: ReadonlySet<string>;
   /** Longest wait until every server passes its health check, s. */
   readyTimeout: number;
 }
@@ -39,7 +39,7 @@ const MIGRATE_CONNECTIONS = { "net.ipv4.tcp_migrate_req": "1" };
 export class LoadBalancer extends pulumi.ComponentResource {
   constructor(name: string, args: LoadBalancerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("lab:index:LoadBalancer", name, {}, opts);
-    const { topology, image, statsPassword, readyTimeout, isRunning } = args;
+    const { topology, image, statsPassword, readyTimeout, running } = args;
     const { balancers, front, label } = topology;
     const gossipKey = args.gossipKey.content;
     const isPair = balancers.length > 1;
@@ -47,8 +47,11 @@ export class LoadBalancer extends pulumi.ComponentResource {
     const password =
       statsPassword !== "" && new StatsPassword("stats", statsPassword, { parent: this });
     let dependsOn = args.after;
-    // The second first: the one that most clients are on waits until the other serves.
-    for (const { proxy, ...balancer } of [...balancers].reverse()) {
+    // The second first, and before it one that does not serve: the last that does waits for another.
+    const inTurn = [...balancers]
+      .reverse()
+      .sort((a, b) => Number(running.has(a.name)) - Number(running.has(b.name)));
+    for (const { proxy, ...balancer } of inTurn) {
       const member = { ...balancer, role: "balancer" } as const;
       const container = createMemberContainer(
         { member, place, image, label, gossipKey },
@@ -63,9 +66,9 @@ export class LoadBalancer extends pulumi.ComponentResource {
           ...(password && { statsPasswordHash: password.hash }),
           readyTimeout,
         },
-        { parent: this, dependsOn: isRunning ? dependsOn : [] },
+        { parent: this, dependsOn: running.size > 0 ? dependsOn : [] },
       );
-      if (isRunning) dependsOn = [config];
+      if (running.size > 0) dependsOn = [config];
     }
     this.registerOutputs({});
   }

@@ -48,6 +48,8 @@ export interface Host {
     stack?: string;
     /** Why it is this lab's, if it is. */
     claim?: Claim;
+    /** Whether the state records a haproxy.cfg in it. */
+    configured: boolean;
     /** Docker's word: running, exited, paused, … */
     state: string;
     ports: HostPort[];

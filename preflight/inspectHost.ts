@@ -7,7 +7,7 @@ import { addressOn } from "../docker/address";
 import { connectDocker } from "../docker/connect";
 import { chooseEndpoint, type Endpoint } from "../docker/endpoint";
 import { judgeOwnership } from "../state/inventory";
-import { readDeployment, type Deployment } from "../state/records";
+import { listConfigured, readDeployment, type Deployment } from "../state/records";
 import { keyOf, type DeclaredLab, type Host, type HostPort } from "./host";
 import { readNeighbours } from "./neighbours";
 
@@ -58,6 +58,7 @@ export async function inspectHost({ config, topology }: DeclaredLab): Promise<Ho
     await inTime(ask, endpoint);
   const deployment = readDeployment(config.stack);
   const owner = judgeOwnership(config.stack, deployment, networks, containers);
+  const configured = new Set(listConfigured(deployment));
   // In a virtual machine or another container the engine's ports are not this host's.
   const isHere = address.startsWith("unix://") && info.Name === hostname();
   return {
@@ -73,6 +74,7 @@ export async function inspectHost({ config, topology }: DeclaredLab): Promise<Ho
       name: Names[0]?.slice(1) ?? Id,
       stack: Labels[STACK_LABEL],
       claim: owner.claimOf(containers[i]),
+      configured: configured.has(Id),
       state: State,
       ports: Ports.filter(({ PublicPort, Type }) => PublicPort && Type === "tcp").map(
         ({ IP, PublicPort }) => ({ ip: IP, port: PublicPort }),

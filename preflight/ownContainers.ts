@@ -16,11 +16,17 @@ export function listStopped({ config, topology }: DeclaredLab, { containers }: H
   );
 }
 
-/** The names of the declared nodes whose containers are there and run, or on a Swarm whose services are there. */
+/**
+ * The names of the declared nodes whose containers are there and run, or on a Swarm whose services are
+ * there; and of the balancers that run on a haproxy.cfg: one that an update which was cut off left without
+ * serves nobody.
+ */
 export function listRunning({ topology }: DeclaredLab, { containers, swarm }: Host): Set<string> {
   const services = swarm?.services.filter(({ own }) => own).map(({ name }) => name) ?? [];
   const own = containers.filter((it) => it.state === "running" && it.claim !== undefined);
-  const containerNames = new Set([...own.map(({ name }) => name), ...services]);
-  const nodes = topology.nodes.filter(({ containerName }) => containerNames.has(containerName));
-  return new Set(nodes.map(({ name }) => name));
+  const runs = new Set([...own.map(({ name }) => name), ...services]);
+  const serves = new Set(own.filter((it) => it.configured).map(({ name }) => name));
+  const nodes = topology.nodes.filter(({ containerName }) => runs.has(containerName));
+  const balancers = topology.balancers.filter(({ containerName }) => serves.has(containerName));
+  return new Set([...nodes, ...balancers].map(({ name }) => name));
 }

@@ -33,7 +33,7 @@ const CHECKS: Check[] = [
  * Looks for what would stop the lab halfway, before the program declares its first resource, also in
  * a preview. Docker has the last word: what the host does meanwhile is not seen.
  *
- * @returns the names of the lab's nodes that run: only those have service that a change interrupts
+ * @returns the names of the lab's nodes and balancers that run: only those have service that a change interrupts
  * @throws pulumi.RunError with all that was found, each with key, value and what is allowed
  */
 export async function preflight(lab: DeclaredLab): Promise<Set<string>> {

@@ -15,7 +15,7 @@ export interface RecordedResource {
   type: string;
   id?: string;
   inputs?: { name?: string; build?: { args?: Record<string, string> } };
-  outputs?: { imageName?: string; repoDigest?: string };
+  outputs?: { imageName?: string; repoDigest?: string; container?: string };
 }
 
 /** An image that an update of the stack built. */
@@ -86,6 +86,12 @@ export function listImages({ resources }: Deployment): RecordedImage[] {
 export const listServiceIds = ({ resources }: Deployment): string[] =>
   (resources ?? []).flatMap(({ type, id }) =>
     type === "docker:index/service:Service" && id ? [id] : [],
+  );
+
+/** The ids of the containers whose HAProxy runs on what was declared last, as far as a state knows. */
+export const listConfigured = ({ resources }: Deployment): string[] =>
+  (resources ?? []).flatMap(({ type, outputs: { container } = {} }) =>
+    type === "lab:index:HaproxyConfig" && container ? [container] : [],
   );
 
 /** The states after the stack's past updates; none of another backend than files. */

@@ -1,8 +1,10 @@
 /** Two balancers: what one may lose while the other serves. Faults of each under load: chaos. */
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { promisify } from "node:util";
 import { withoutFrames } from "../../docker/exec";
-import { LabCheckout } from "../support/checkout";
+import { poll } from "../../time/poll";
+import { engine, LabCheckout } from "../support/checkout";
 import { addByHand, expectAgreement } from "../support/cluster";
 import { settle } from "../support/faults";
 import { describeLoad, underLoad } from "../support/load";
@@ -51,6 +53,24 @@ async function withoutLoss(work: () => Promise<unknown>): Promise<void> {
     console.log([describeLoad(load), ...(await Promise.all(logs)).map(withoutFrames)].join("\n"));
   }
   expect(load.lost).toEqual([]);
+}
+
+/** Kills an update as soon as it has removed a balancer. */
+async function killWhenAway(name: string): Promise<void> {
+  const { Id } = await identity(lab, name);
+  const update = lab.startUpdate();
+  const ended = once(update, "exit");
+  const isThere = () =>
+    engine
+      .getContainer(Id)
+      .inspect()
+      .then(
+        () => true,
+        () => false,
+      );
+  await poll(isThere, (there) => !there, { everyMs: 5, withinMs: 120_000 });
+  process.kill(-update.pid!, "SIGKILL");
+  await ended;
 }
 
 test("both run on the previewed text, serve from every node, and agree", async () => {
@@ -151,6 +171,20 @@ test("a version that does not start stops at the second, and the next update men
   expect(await expectAgreement(lab)).toEqual(names(3));
   expect((await identities("ha1")).ha1).toBe(before.ha1);
 });
+
+test.each(["ha2", "ha1"])(
+  "an update killed while it replaces %s: the next one begins with that",
+  async (name) => {
+    const edited = (mark: string, work: () => Promise<unknown>) =>
+      lab.withEdit("images/ha/rootfs/etc/s6/haproxy/run", (text) => `${text}# ${mark}\n`, work);
+    await withoutLoss(async () => {
+      await edited(`${name} killed`, () => killWhenAway(name));
+      await command("repair");
+      await edited(`${name} again`, () => lab.up());
+    });
+    expect(await expectAgreement(lab)).toEqual(names(3));
+  },
+);
 
 test("the front restarted: both come back by themselves", async () => {
   await lab.container("ha").restart();

@@ -1,4 +1,4 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
@@ -86,16 +86,10 @@ const is = (victim: Victim, { command }: Process) => VICTIMS[victim].test(comman
 /** When each victim came and went in an update that nobody disturbed, ms from its start. */
 type Lives = Record<Victim, { from: number; to: number }>;
 
-/** An update in a process group of its own, as in a terminal. */
 function startUpdate() {
-  const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
-  const child = spawn(join(lab.folder, "cli/pulumi/pulumi"), args, {
-    cwd: lab.folder,
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = lab.startUpdate("pipe");
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
+  for (const stream of [child.stdout!, child.stderr!]) {
     stream.setEncoding("utf8").on("data", (text: string) => (output += text));
   }
   const update = { pid: child.pid!, over: false, start: Date.now(), output: () => output };

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process";
 import {
   cpSync,
   mkdirSync,
@@ -99,7 +99,7 @@ export class LabCheckout {
   async withEdit(
     file: string,
     change: (text: string) => string,
-    work: () => Promise<void>,
+    work: () => Promise<unknown>,
   ): Promise<void> {
     const path = join(this.folder, file);
     const before = readFileSync(path, "utf8");
@@ -136,6 +136,16 @@ export class LabCheckout {
 
   up(): Promise<string> {
     return this.succeed("up", "--yes", "--skip-preview", "--stack", this.stack);
+  }
+
+  /** Begins an update in a process group of its own, as in a terminal. */
+  startUpdate(output: "ignore" | "pipe" = "ignore"): ChildProcess {
+    const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", this.stack];
+    return spawn(join(this.folder, "cli/pulumi/pulumi"), args, {
+      cwd: this.folder,
+      detached: true,
+      stdio: ["ignore", output, output],
+    });
   }
 
   async scale(nodeCount: number): Promise<string> {

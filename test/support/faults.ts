@@ -1,6 +1,6 @@
 /** What is done to a lab under load: one table for `npm run chaos` and the tests. */
 import assert from "node:assert/strict";
-import { spawn, execFile } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -141,9 +141,7 @@ async function changeTemplate(lab: LabCheckout, times: number): Promise<void> {
 
 /** An `up` whose CLI and all that it started are killed at a random moment. */
 async function killUp(lab: LabCheckout, withinMs: number): Promise<void> {
-  const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", lab.stack];
-  const options = { cwd: lab.folder, detached: true, stdio: "ignore" } as const;
-  const up = spawn(join(lab.folder, "cli/pulumi/pulumi"), args, options);
+  const up = lab.startUpdate();
   const ended = once(up, "exit");
   await delay(Math.random() * withinMs);
   if (up.exitCode === null) process.kill(-up.pid!, "SIGKILL");

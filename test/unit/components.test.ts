@@ -11,8 +11,9 @@ import { LAB, SWARM_LAB } from "../support/labConfig";
 jest.mock("../../preflight/missingImages", () => ({
   countRebuilds: () => Promise.resolve({ webapp: 2 }),
 }));
+let mockRunning = ["s1"];
 jest.mock("../../preflight/preflight", () => ({
-  preflight: () => Promise.resolve(new Set(["s1"])),
+  preflight: () => Promise.resolve(new Set(mockRunning)),
 }));
 
 jest.mock("../../docker/connect", () => ({
@@ -27,7 +28,7 @@ interface Registered {
   inputs: Record<string, unknown>;
 }
 
-/** Runs index.ts with mocks in place of the engine; gives what it registered, in order of name. */
+/** Runs index.ts with mocks in place of the engine; gives what it registered, in order of name and in its own. */
 async function runProgram({ stack, ...config }: LabConfig) {
   const registered: Registered[] = [];
   await pulumi.runtime.setMocks(
@@ -49,7 +50,8 @@ async function runProgram({ stack, ...config }: LabConfig) {
   const outputs = await declareLab();
   await pulumi.runtime.disconnect();
   const key = ({ name, type }: Registered) => `${name} ${type}`;
-  return { registered: registered.sort((a, b) => key(a).localeCompare(key(b))), outputs };
+  const order = registered.map(({ name }) => name);
+  return { registered: registered.sort((a, b) => key(a).localeCompare(key(b))), order, outputs };
 }
 
 function image(name: string, args: Record<string, string>): Registered {
@@ -281,6 +283,19 @@ test("two balancers live in the network of a front, and the first waits for the 
     expect(registered.filter((it) => it.name === name)).toEqual(
       one.filter((it) => it.name === name),
     );
+});
+
+test.each([
+  [["s1", "ha1", "ha2"], "ha2", "ha1"],
+  [["s1", "ha1"], "ha2", "ha1"],
+  [["s1", "ha2"], "ha1", "ha2"],
+])("where %j run, %s is replaced before %s", async (running, first, second) => {
+  mockRunning = running;
+  const { order } = await runProgram({ ...LAB, balancers: 2 });
+  mockRunning = ["s1"];
+  expect(order.filter((name) => /^ha\d/.test(name))).toEqual(
+    [first, second].flatMap((name) => [name, `${name}-haproxy.cfg`]),
+  );
 });
 
 test("a statistics' password goes to its resource, and its hash to HAProxy's, both as secrets", async () => {

@@ -50,6 +50,7 @@ const container = (name: string, stack?: string, ...ports: Container["ports"]): 
   claim: stack === "test" ? "recorded" : undefined,
   state: ports.length > 0 ? "running" : "exited",
   ports,
+  configured: name === "x-ha",
 });
 
 /** The same things of a lab that another checkout has under the same stack's name. */
@@ -395,15 +396,25 @@ test("an engine that does not answer is named by its address and what chose it",
   }
 });
 
-test("the nodes that run are those of the lab's own containers that do", () => {
+test("the nodes and balancers that run are those of the lab's own containers that do", () => {
   const lab = declared();
   const others = [container("x-s1", "other", at("127.0.0.1", 1)), container("y-s1", "test")];
   const listed = (containers: Container[]) => [...listRunning(lab, { ...bare, containers })];
-  expect(listed(deployed.containers)).toEqual(["s1", "s2"]);
-  expect(listed(deployed.containers.slice(0, 2))).toEqual(["s1"]);
+  expect(listed(deployed.containers)).toEqual(["s1", "s2", "ha"]);
+  expect(listed(deployed.containers.slice(0, 2))).toEqual(["s1", "ha"]);
   expect(listed(others)).toEqual([]);
   expect(listed([container("x-s1", "test")])).toEqual([]);
   expect(listed(theirs(deployed).containers)).toEqual([]);
+});
+
+test("a balancer without a recorded haproxy.cfg does not run", () => {
+  const balancer = (name: string) => ({
+    ...container(`x-${name}`, "test"),
+    state: "running",
+    configured: name === "ha2",
+  });
+  const containers = ["ha", "ha1", "ha2"].map(balancer);
+  expect([...listRunning(declared({ balancers: 2 }), { ...bare, containers })]).toEqual(["ha2"]);
 });
 
 test("what stands still of the lab's own is named with what starts it", () => {
