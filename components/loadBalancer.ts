@@ -66,7 +66,7 @@ export class LoadBalancer extends pulumi.ComponentResource {
           ...(password && { statsPasswordHash: password.hash }),
           readyTimeout,
         },
-        { parent: this, dependsOn: running.size > 0 ? dependsOn : [] },
+        { parent: this, dependsOn },
       );
       if (running.size > 0) dependsOn = [config];
     }

@@ -88,7 +88,7 @@ export const listServiceIds = ({ resources }: Deployment): string[] =>
     type === "docker:index/service:Service" && id ? [id] : [],
   );
 
-/** The ids of the containers whose HAProxy runs on what was declared last, as far as a state knows. */
+/** The ids of the containers in which a state records a haproxy.cfg. */
 export const listConfigured = ({ resources }: Deployment): string[] =>
   (resources ?? []).flatMap(({ type, outputs: { container } = {} }) =>
     type === "lab:index:HaproxyConfig" && container ? [container] : [],

@@ -1,12 +1,11 @@
 /** Two balancers: what one may lose while the other serves. Faults of each under load: chaos. */
 import { execFile } from "node:child_process";
-import { once } from "node:events";
 import { promisify } from "node:util";
 import { withoutFrames } from "../../docker/exec";
 import { poll } from "../../time/poll";
-import { engine, LabCheckout } from "../support/checkout";
+import { LabCheckout } from "../support/checkout";
 import { addByHand, expectAgreement } from "../support/cluster";
-import { settle } from "../support/faults";
+import { editHaImage, killUp, settle } from "../support/faults";
 import { describeLoad, underLoad } from "../support/load";
 import {
   balancersOf,
@@ -55,22 +54,12 @@ async function withoutLoss(work: () => Promise<unknown>): Promise<void> {
   expect(load.lost).toEqual([]);
 }
 
-/** Kills an update as soon as it has removed a balancer. */
-async function killWhenAway(name: string): Promise<void> {
+/** Until a balancer's container of now is removed. */
+async function untilAway(name: string): Promise<void> {
   const { Id } = await identity(lab, name);
-  const update = lab.startUpdate();
-  const ended = once(update, "exit");
-  const isThere = () =>
-    engine
-      .getContainer(Id)
-      .inspect()
-      .then(
-        () => true,
-        () => false,
-      );
-  await poll(isThere, (there) => !there, { everyMs: 5, withinMs: 120_000 });
-  process.kill(-update.pid!, "SIGKILL");
-  await ended;
+  const look = () => lab.host.engine.listContainers({ all: true, filters: { id: [Id] } });
+  const left = await poll(look, ({ length }) => length === 0, { everyMs: 5, withinMs: 120_000 });
+  expect(left).toEqual([]);
 }
 
 test("both run on the previewed text, serve from every node, and agree", async () => {
@@ -175,12 +164,12 @@ test("a version that does not start stops at the second, and the next update men
 test.each(["ha2", "ha1"])(
   "an update killed while it replaces %s: the next one begins with that",
   async (name) => {
-    const edited = (mark: string, work: () => Promise<unknown>) =>
-      lab.withEdit("images/ha/rootfs/etc/s6/haproxy/run", (text) => `${text}# ${mark}\n`, work);
     await withoutLoss(async () => {
-      await edited(`${name} killed`, () => killWhenAway(name));
+      editHaImage(lab, `${name} killed`);
+      await killUp(lab, () => untilAway(name));
       await command("repair");
-      await edited(`${name} again`, () => lab.up());
+      editHaImage(lab, `${name} again`);
+      await lab.up();
     });
     expect(await expectAgreement(lab)).toEqual(names(3));
   },

@@ -99,7 +99,7 @@ export class LabCheckout {
   async withEdit(
     file: string,
     change: (text: string) => string,
-    work: () => Promise<unknown>,
+    work: () => Promise<void>,
   ): Promise<void> {
     const path = join(this.folder, file);
     const before = readFileSync(path, "utf8");

@@ -139,14 +139,19 @@ async function changeTemplate(lab: LabCheckout, times: number): Promise<void> {
   await lab.up();
 }
 
-/** An `up` whose CLI and all that it started are killed at a random moment. */
-async function killUp(lab: LabCheckout, withinMs: number): Promise<void> {
+/** An `up` whose CLI and all that it started are killed when a moment has come, or can't be awaited. */
+export async function killUp(lab: LabCheckout, moment: () => Promise<unknown>): Promise<void> {
   const up = lab.startUpdate();
   const ended = once(up, "exit");
-  await delay(Math.random() * withinMs);
-  if (up.exitCode === null) process.kill(-up.pid!, "SIGKILL");
-  await ended;
+  try {
+    await moment();
+  } finally {
+    if (up.exitCode === null) process.kill(-up.pid!, "SIGKILL");
+    await ended;
+  }
 }
+
+const atRandom = (withinMs: number) => () => delay(Math.random() * withinMs);
 
 async function repair(lab: LabCheckout): Promise<void> {
   const args = ["--require", "tsx/cjs", "cli/repair.ts", "--stack", lab.stack];
@@ -168,7 +173,7 @@ const SICK_APPLICATION = `
 const together = (...work: Promise<unknown>[]) => Promise.all(work);
 
 /** A change of the balancers' image that changes nothing else. */
-const editHaImage = (lab: LabCheckout, mark = "new") =>
+export const editHaImage = (lab: LabCheckout, mark = "new") =>
   edit(lab, "images/ha/rootfs/etc/s6/haproxy/run", (text) => `${text}# ${mark}\n`);
 
 /** How long an update takes that replaces both balancers, about, ms. */
@@ -389,7 +394,7 @@ export const FAULTS: Fault[] = [
       for (let i = 0; i < INTERRUPTIONS; i++) {
         await repair(lab);
         await lab.configure("nodeCount", i % 2 ? 5 : 3);
-        await killUp(lab, took);
+        await killUp(lab, atRandom(took));
       }
     },
     async heal(lab) {
@@ -473,7 +478,7 @@ export const FAULTS: Fault[] = [
   twoBalancers("up killed while it replaces the balancers", async (lab) => {
     for (let i = 0; i < INTERRUPTIONS; i++) {
       editHaImage(lab, `${i}`);
-      await killUp(lab, REPLACED_WITHIN_MS);
+      await killUp(lab, atRandom(REPLACED_WITHIN_MS));
       await repair(lab);
     }
     await lab.succeed("up", "--refresh", "--yes", "--skip-preview", "--stack", lab.stack);
@@ -481,7 +486,7 @@ export const FAULTS: Fault[] = [
   twoBalancers("up killed while it changes the template", async (lab) => {
     const undo = edit(lab, "haproxy/haproxy.cfg.hbs", (text) => `# Changed\n${text}`);
     for (let i = 0; i < INTERRUPTIONS; i++) {
-      await killUp(lab, REPLACED_WITHIN_MS);
+      await killUp(lab, atRandom(REPLACED_WITHIN_MS));
       await repair(lab);
     }
     undo();
