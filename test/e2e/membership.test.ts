@@ -278,6 +278,17 @@ test("docker stop leaves first: out of rotation, out of gossip, then the end; no
   expect(log).not.toMatch(/member-failed name="s2" .*\n.*member-leave name="s2"/);
 });
 
+test("every container ends before docker stop would kill it", async () => {
+  const all = ["s1", "s2", "ha"];
+  const codes = all.map(async (name) => {
+    await lab.container(name).stop({ t: 10 });
+    return (await lab.container(name).inspect()).State.ExitCode;
+  });
+  expect(await Promise.all(codes)).toEqual([0, 0, 0]);
+  await Promise.all(all.map(start));
+  await expectDeclared(2);
+});
+
 test("a node that a person stopped stays down, one that died comes back", async () => {
   const { Id } = await identity(lab, "s2");
   const { State } = await lab.container("s2").inspect();
