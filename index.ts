@@ -6,10 +6,7 @@ import { chooseComponents } from "./components/orchestrators";
 import { readPlatform, readSwarmAddress } from "./docker/connect";
 import { countRebuilds } from "./preflight/missingImages";
 import { preflight } from "./preflight/preflight";
-import { skipPromiseTraces } from "./config/stackTraces";
 import { planTopology, type PublishedPort } from "./config/topology";
-
-skipPromiseTraces();
 
 /** Declares the lab. Pulumi waits for this and keeps what it returns as the stack's outputs. */
 export = async function declareLab() {

@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { LabCheckout } from "../test/support/checkout";
 import { checkout, launcher } from "../cli/setup/places";
 import { run, timed } from "./measure";
@@ -17,24 +17,27 @@ const RUNS = 5;
 const AIMS: Record<number, number> = { 2: 1.5, 10: 1.5, 50: 2 };
 const NODE_COUNTS = Object.keys(AIMS).map(Number);
 
+/** A program as `pulumi new typescript` makes it, with nothing in it. */
 function createEmptyProgram(): string {
   const folder = mkdtempSync(join(tmpdir(), "bench-empty-"));
+  const sdk = "node_modules/@pulumi/pulumi";
   mkdirSync(join(folder, "state"));
-  symlinkSync(join(checkout, "node_modules"), join(folder, "node_modules"));
+  mkdirSync(join(folder, dirname(sdk)), { recursive: true });
+  symlinkSync(join(checkout, sdk), join(folder, sdk));
   const backend = `backend: {url: "file://${join(folder, "state")}"}`;
-  const runtime = "runtime: {name: nodejs, options: {typescript: false}}\nmain: program.cjs";
-  writeFileSync(join(folder, "Pulumi.yaml"), `name: empty\n${runtime}\n${backend}\n`);
-  // By this name it is started as the lab's own is, without TypeScript: bundles/run.cjs.
-  writeFileSync(join(folder, "program.cjs"), "");
+  writeFileSync(join(folder, "Pulumi.yaml"), `name: empty\nruntime: nodejs\n${backend}\n`);
+  writeFileSync(join(folder, "package.json"), '{"main": "index.ts"}\n');
+  writeFileSync(join(folder, "tsconfig.json"), '{"compilerOptions": {"strict": true}}\n');
+  writeFileSync(join(folder, "index.ts"), "");
   const run = (...args: string[]) => execFileSync(launcher, args, { cwd: folder, stdio: "ignore" });
   run("stack", "init", "bench");
   run("up", "--yes", "--skip-preview", "--stack", "bench");
   return folder;
 }
 
-function timePreview(folder: string, stack: string): Promise<number> {
+function timePreview(folder: string, stack: string, cli = launcher): Promise<number> {
   const args = ["preview", "--expect-no-changes", "--stack", stack, "--non-interactive"];
-  return timed(() => run([launcher, ...args], { cwd: folder }));
+  return timed(() => run([cli, ...args], { cwd: folder }));
 }
 
 interface Row {
@@ -106,7 +109,7 @@ async function preview(progress: (line: string) => void): Promise<Report> {
       for (let run = 0; run < RUNS; run++) {
         pairs.push({
           empty: await timePreview(empty, "bench"),
-          own: await timePreview(lab.folder, lab.stack),
+          own: await timePreview(lab.folder, lab.stack, join(lab.folder, "cli/pulumi/pulumi")),
         });
       }
       rows.push({

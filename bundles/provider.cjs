@@ -1,4 +1,5 @@
 const { bundle } = require("./bundle.cjs");
+const { optimizeLate } = require("./optimizeLate.cjs");
 
 /**
  * Starts a provider plugin. From a bundle that takes half the time that transpiling each file does,
@@ -6,6 +7,7 @@ const { bundle } = require("./bundle.cjs");
  * build contexts are relative to it.
  */
 exports.start = function start(name) {
+  optimizeLate();
   const program = `providers/dist/${name}`;
   bundle({
     programs: { [program]: `providers/${name}/main.ts` },

@@ -67,6 +67,13 @@ test("a second up changes nothing", async () => {
   expect(await lab.up()).toMatch(/Resources:\n {4}18 unchanged\n/);
 });
 
+test("debug messages of the program are for who asks for them", async () => {
+  const args = ["preview", "--stack", lab.stack];
+  const message = /debug: Registering resource: t=docker:index\/container:Container, name=s1,/;
+  expect(await lab.succeed(...args, "--debug")).toMatch(message);
+  expect(await lab.succeed(...args)).not.toMatch(message);
+});
+
 test("refresh finds nothing to change", async () => {
   const refreshed = await lab.succeed("refresh", "--yes", "--skip-preview", "--stack", lab.stack);
   expect(refreshed).toMatch(/Resources:\n {4}18 unchanged\n/);

@@ -37,6 +37,7 @@ printf '%s\\n' "$@" "pid $$" "cwd $PWD" "path $PATH" "backend \${PULUMI_BACKEND_
   "passphrase \${PULUMI_CONFIG_PASSPHRASE-unset}" "file \${PULUMI_CONFIG_PASSPHRASE_FILE-unset}" \\
   "update \${PULUMI_SKIP_UPDATE_CHECK-unset}" \\
   "quiet \${PULUMI_OPTION_SUPPRESS_OUTPUTS-unset} \${PULUMI_OPTION_DIFF-unset}" \\
+  "debug \${PULUMI_OPTION_DEBUG-unset}" \\
   "engine \${DOCKER_HOST-unset} \${DOCKER_TLS_VERIFY-unset} \${DOCKER_CERT_PATH-unset}"
 exit 7
 `,
@@ -73,10 +74,20 @@ test("becomes the CLI: arguments, process, exit code and all that the CLI needs"
       "file unset",
       "update true",
       "quiet true unset",
+      "debug unset",
       "engine unset unset unset",
     ],
   });
   expect(existsSync(join(checkout, ".state"))).toBe(true);
+});
+
+test.each([
+  ["true", ["preview", "--debug"]],
+  ["true", ["up", "-d", "--yes"]],
+  ["unset", ["up", "--stack", "-d"]],
+  ["unset", ["up", "--debug=false"]],
+])("tells the program whether debug messages are asked for: %s with %j", (value, args) => {
+  expect(launch({}, checkout, ...args).lines).toContain(`debug ${value}`);
 });
 
 test("nobody else can look into the state folder, also one that was open before", () => {
