@@ -445,7 +445,8 @@ test("more nodes than the kernel has neighbours for are refused, with what raise
   expect(problems(200)).toEqual([]);
   expect(problems(32, 1024)).toEqual([
     "nodeCount: got 32, expected 31 at most while this host's kernel keeps 1024 neighbours, " +
-      "or first run as root: sysctl -w net.ipv4.neigh.default.gc_thresh3=2178",
+      "or first run as root: sysctl -w net.ipv4.neigh.default.gc_thresh1=2178 " +
+      "net.ipv4.neigh.default.gc_thresh2=2178 net.ipv4.neigh.default.gc_thresh3=2178",
   ]);
 });
 
