@@ -30,14 +30,17 @@ export const nodesWithin = (neighbours: number) => Math.floor(Math.sqrt(neighbou
 /** A size that has room for a lab and as much again. */
 export const roomFor = (nodeCount: number) => 2 * neighboursOf(nodeCount);
 
-/** The table's size on this host; undefined where the kernel does not say. */
-export function readNeighbours(): number | undefined {
+/** One of {@link NEIGHBOUR_LIMITS} on this host; undefined where the kernel does not say. */
+export function readLimit(name: string): number | undefined {
   try {
-    return Number(readFileSync(sysctlFile(SIZE), "utf8"));
+    return Number(readFileSync(sysctlFile(name), "utf8"));
   } catch {
     return undefined;
   }
 }
+
+/** The table's size on this host; undefined where the kernel does not say. */
+export const readNeighbours = () => readLimit(SIZE);
 
 export const checkNeighbours: Check = ({ config }, { neighbours }) => {
   const { nodeCount } = config;
